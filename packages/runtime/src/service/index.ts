@@ -1,0 +1,13 @@
+/** The part of the runtime that touches the outside: configuration, logs, metrics, HTTP, process life. */
+export * from './byte-size.ts'
+export * from './config.ts'
+export * from './config-fault.ts'
+export * from './describe-options.ts'
+export * from './http-edge.ts'
+export * from './lifecycle.ts'
+export * from './logger.ts'
+export * from './metrics.ts'
+export * from './option-table.ts'
+export { formatAddress, parseAddress } from './option-value.ts'
+export * from './problem-details.ts'
+export * from './system-clock.ts'

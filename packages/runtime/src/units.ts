@@ -1,0 +1,4 @@
+/** Byte sizes, so that limits read as they are spoken. */
+export const KiB = 1024
+export const MiB = 1024 * KiB
+export const GiB = 1024 * MiB
