@@ -1,0 +1,4 @@
+export * from './choose.ts'
+export * from './model-source.ts'
+export * from './model-target.ts'
+export * from './stream-model.ts'
