@@ -1,0 +1,176 @@
+/*
+ * Two preallocated, checksummed slots, written alternately: the tap's control slots (T5) and the
+ * applier's checkpoint (R2).
+ *
+ * Invariant C1: a write goes to the slot that does not hold the newest acknowledged record, so whatever
+ *   happens to it, that record stays readable.
+ * Invariant C2: a write is acknowledged only after fdatasync. Nor is a record returned by opening before
+ *   one: a process killed before its fdatasync may have left it in the page cache only.
+ * Invariant C3: serials only grow, over failed writes and restarts too; the higher valid one is newer.
+ * Invariant C4: both slots are valid from the file's creation on, so two bad slots are always a loss,
+ *   never a fresh file.
+ */
+
+import { crc32 } from 'node:zlib'
+import { assert, KiB } from '@blockferry/runtime'
+import { fault } from './error-catalogue.ts'
+import type { SlotFile } from './slot-file.ts'
+
+/** Slots start at multiples of this, so that no page or sector is shared between the two. */
+export const slotAlignmentBytes = 4 * KiB
+
+const magic = 0x534c4f54
+const formatVersion = 1
+/** magic, version, serial (64 bits), record length, CRC-32 of all of it and the record. */
+const headerBytes = 24
+const crcAt = 20
+
+export interface SlotRecord {
+  readonly record: Buffer
+  /** Number of this record: 1, 2, 3 …, with holes where a write failed. */
+  readonly serial: number
+}
+
+/** What the slots held when they were opened. */
+export interface SlotReading {
+  /** The newest valid record, or null when none was ever written. */
+  readonly newest: SlotRecord | null
+  /**
+   * One slot fails its checksum. Either the last write was cut short (it was never acknowledged), or
+   * the newest record rotted and `newest` is the one before it; the slots cannot tell which.
+   */
+  readonly oneSlotCorrupt: boolean
+}
+
+export interface ControlSlots extends AsyncDisposable {
+  /** What opening found. Does not change with later writes. */
+  readonly found: SlotReading
+  /** The newest record this process knows to be durable. */
+  readonly newest: SlotRecord | null
+  /** Longest record a slot holds. */
+  readonly recordBytesMax: number
+  /**
+   * Makes `record` durable before it resolves. One write at a time (asserted). After a failure the
+   * record before it is still there, and the next write may try again.
+   */
+  write(record: Buffer): Promise<void>
+  close(): Promise<void>
+}
+
+export interface ControlSlotsOptions {
+  readonly file: SlotFile
+  /** Bytes of one slot; a multiple of 4 KiB. */
+  readonly slotBytes: number
+}
+
+/**
+ * Opens the slots, creating them when the file is missing.
+ * @throws SLOTS_CORRUPT when neither slot is valid
+ */
+export async function openControlSlots(options: ControlSlotsOptions): Promise<ControlSlots> {
+  const { file, slotBytes } = options
+  const aligned = slotBytes > 0 && slotBytes % slotAlignmentBytes === 0
+  assert(aligned, 'slots are whole pages')
+  let content = await file.readAll()
+  if (content === null) {
+    // C4: serials -1 and 0 mean "nothing written yet".
+    content = Buffer.concat([
+      encodeSlot(slotBytes, -1, Buffer.alloc(0)),
+      encodeSlot(slotBytes, 0, Buffer.alloc(0)),
+    ])
+    await file.replaceAll(content)
+  }
+  const slots = new AlternatingSlots(options, content)
+  await file.sync()
+  return slots
+}
+
+class AlternatingSlots implements ControlSlots {
+  readonly found: SlotReading
+  readonly recordBytesMax: number
+  readonly #file: SlotFile
+  readonly #slotBytes: number
+  #newest: SlotRecord
+  #newestSlot: 0 | 1
+  /** Highest serial that may be on disk. */
+  #lastSerial: number
+  #writing = false
+
+  constructor(options: ControlSlotsOptions, content: Buffer) {
+    this.#file = options.file
+    this.#slotBytes = options.slotBytes
+    this.recordBytesMax = options.slotBytes - headerBytes
+    const slots = [0, 1].map((slot) =>
+      decodeSlot(content.subarray(slot * this.#slotBytes, (slot + 1) * this.#slotBytes)),
+    )
+    const [first = null, second = null] = slots
+    const newest = newer(first, second)
+    if (newest === null) throw fault('SLOTS_CORRUPT', 'both control slots fail their checksums')
+    this.#newest = newest
+    this.#newestSlot = newest === first ? 0 : 1
+    const oneSlotCorrupt = first === null || second === null
+    // C3: a slot that cannot be read may hold the serial after the newest.
+    this.#lastSerial = newest.serial + (oneSlotCorrupt ? 1 : 0)
+    this.found = { newest: this.newest, oneSlotCorrupt }
+  }
+
+  get newest(): SlotRecord | null {
+    return this.#newest.serial > 0 ? this.#newest : null
+  }
+
+  async write(record: Buffer): Promise<void> {
+    assert(!this.#writing, 'one slot write at a time')
+    assert(record.length <= this.recordBytesMax, 'a record fits its slot')
+    this.#writing = true
+    try {
+      this.#lastSerial += 1
+      const serial = this.#lastSerial
+      const slot = this.#newestSlot === 0 ? 1 : 0
+      const encoded = encodeSlot(this.#slotBytes, serial, record)
+      await this.#file.writeAt(slot * this.#slotBytes, encoded)
+      await this.#file.sync()
+      this.#newest = { record: Buffer.from(record), serial }
+      this.#newestSlot = slot
+    } finally {
+      this.#writing = false
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+function newer(first: SlotRecord | null, second: SlotRecord | null): SlotRecord | null {
+  if (first === null || second === null) return first ?? second
+  return first.serial > second.serial ? first : second
+}
+
+function encodeSlot(slotBytes: number, serial: number, record: Buffer): Buffer {
+  const slot = Buffer.alloc(slotBytes)
+  slot.writeUInt32LE(magic, 0)
+  slot.writeUInt32LE(formatVersion, 4)
+  slot.writeBigInt64LE(BigInt(serial), 8)
+  slot.writeUInt32LE(record.length, 16)
+  record.copy(slot, headerBytes)
+  slot.writeUInt32LE(slotCrc(slot, record.length), crcAt)
+  return slot
+}
+
+function decodeSlot(slot: Buffer): SlotRecord | null {
+  if (slot.length < headerBytes || slot.readUInt32LE(0) !== magic || slot.readUInt32LE(4) !== formatVersion)
+    return null
+  const recordBytes = slot.readUInt32LE(16)
+  if (recordBytes > slot.length - headerBytes || slot.readUInt32LE(crcAt) !== slotCrc(slot, recordBytes))
+    return null
+  const record = Buffer.from(slot.subarray(headerBytes, headerBytes + recordBytes))
+  return { record, serial: Number(slot.readBigInt64LE(8)) }
+}
+
+function slotCrc(slot: Buffer, recordBytes: number): number {
+  return crc32(slot.subarray(headerBytes, headerBytes + recordBytes), crc32(slot.subarray(0, crcAt)))
+}
