@@ -1,0 +1,25 @@
+import type { Random } from '@blockferry/runtime'
+import type { Step } from '@blockferry/storage'
+import { noStep } from '@blockferry/storage'
+import type { MemorySegmentDirectory } from './memory-segment-files.ts'
+import type { OpenedSegmentLog, OpenSegmentLogOptions } from './open-segment-log.ts'
+import { openSegmentLogOn } from './open-segment-log.ts'
+
+export interface OpenMemorySegmentLogOptions extends OpenSegmentLogOptions {
+  /** What survives: reopen the log on it after `directory.crash`. */
+  readonly directory: MemorySegmentDirectory
+  /** Awaited before and after every effect; simulation interleaves, delays and kills here. */
+  readonly step?: Step
+  /** Draws where a write is cut when a kill falls inside it; default: in the middle. */
+  readonly tear?: Random
+}
+
+/**
+ * The log in memory, for simulation: the very code of the log on disk, over simulated files. After a
+ * crash of the process everything appended survives, the append under way in part at most on the medium
+ * and so not in the log; after a power loss what was synced survives, and later sectors by a draw.
+ */
+export function openMemorySegmentLog(options: OpenMemorySegmentLogOptions): Promise<OpenedSegmentLog> {
+  const { directory, step = noStep, tear } = options
+  return openSegmentLogOn(directory.open(step, tear), options)
+}
