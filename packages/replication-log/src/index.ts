@@ -1,0 +1,7 @@
+export * from './replication-log.ts'
+export * from './topics.ts'
+export * from './topic-comparison.ts'
+export * from './connect.ts'
+export * from './memory/cluster.ts'
+export * from './memory/mirror.ts'
+export type { ReplicationLogCode } from './error-catalogue.ts'
