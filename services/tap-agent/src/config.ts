@@ -1,0 +1,94 @@
+import { defaultTopicLimits } from '@blockferry/replication-log'
+import { GiB, KiB, MiB } from '@blockferry/runtime'
+import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
+
+/** Every setting of the tap agent: parsed, shown by --help and documented from here. */
+export const options = defineOptions({
+  ...commonOptions,
+  site: { kind: 'string', default: 'site-a', doc: 'Name of this site.' },
+  peerSite: { kind: 'string', default: 'site-b', doc: 'Name of the other site.' },
+  kafkaBrokers: {
+    kind: 'list',
+    itemsMin: 1,
+    expected: 'broker addresses HOST:PORT',
+    pattern: /^.+:\d+$/,
+    doc: 'Brokers of this site.',
+  },
+  topicPartitions: {
+    kind: 'integer',
+    default: defaultTopicLimits.partitions,
+    min: 1,
+    max: 1000,
+    unit: 'partitions',
+    doc: 'Partitions of the topics writes and updates; the same at every service.',
+  },
+  stateDirectory: {
+    kind: 'string',
+    doc: 'Spools, control slots and the stamp live here; one agent per directory.',
+  },
+  disks: {
+    kind: 'list',
+    separator: ';',
+    itemsMin: 1,
+    expected:
+      'disks id=vda,source=/path/vda.raw[,size=1G][,provisioning=thin|thick-lazy|thick-eager][,group=NAME]',
+    doc: 'The disks, or the same as a JSON array of objects. With size= a missing source is created, sparse.',
+  },
+  nbdSocket: { kind: 'string', default: null, doc: 'Unix socket on which the disks are served over NBD.' },
+  nbdListen: {
+    kind: 'address',
+    default: null,
+    doc: 'Address on which the disks are served over NBD as well.',
+  },
+  nbdConnectionsMax: {
+    kind: 'integer',
+    default: 256,
+    min: 1,
+    max: 65_536,
+    unit: 'connections',
+    doc: 'Most NBD connections at once; one more is closed at once.',
+  },
+  nbdInFlightBytesMax: {
+    kind: 'integer',
+    default: 32 * MiB,
+    min: 32 * MiB,
+    max: 1 * GiB,
+    unit: 'bytes',
+    doc: 'Payload in flight over all connections; at the limit sockets are not read.',
+  },
+  httpListen: { kind: 'address', default: '127.0.0.1:0', doc: 'Where health, metrics and /v1 are served.' },
+  spoolBytesMax: {
+    kind: 'integer',
+    default: 4 * GiB,
+    min: 64 * MiB,
+    max: 1024 * GiB,
+    unit: 'bytes',
+    doc: 'Spool of one disk; at the limit it goes AHEAD and is synchronised anew later.',
+  },
+  cutIntervalMs: {
+    kind: 'integer',
+    default: 1_000,
+    min: 0,
+    max: 3_600_000,
+    unit: 'ms',
+    doc: 'Time between automatic recovery points while something is written; 0: only on demand.',
+  },
+  shipBatchBytesMax: {
+    kind: 'integer',
+    default: 2 * MiB,
+    min: 64 * KiB,
+    max: 3 * MiB,
+    unit: 'bytes',
+    doc: 'Largest batch sent to one Kafka partition.',
+  },
+  shipLingerMs: {
+    kind: 'integer',
+    default: 5,
+    min: 0,
+    max: 1_000,
+    unit: 'ms',
+    doc: 'How long a small batch waits for company before it is sent.',
+  },
+})
+
+export type TapAgentConfig = ConfigOf<typeof options>

@@ -1,0 +1,73 @@
+import type { Generation, Position } from '@blockferry/disk-stream'
+import type { Lsn } from '@blockferry/segment-log'
+import { fault } from '../error-catalogue.ts'
+
+/** Durable modes; SPOOLING is STREAMING with Kafka away, FAILED is AHEAD with the storage away. */
+export type DurableMode = 'STREAMING' | 'RESYNCING' | 'AHEAD'
+
+/** Where the shipper goes on: everything through `position` was acknowledged by Kafka of this site. */
+export interface ShipHint {
+  readonly position: Position
+  /** A frame at or before the first one that holds something later. */
+  readonly lsn: Lsn
+}
+
+/** What the control slots of one disk hold (T5). Start-up believes it. */
+export interface ControlRecord {
+  readonly formatVersion: 1
+  readonly mode: DurableMode
+  /** Why the disk is AHEAD; null otherwise. */
+  readonly aheadCode: string | null
+  /** The running generation, in AHEAD the last one; null until one was minted. */
+  readonly generation: Generation | null
+  /** Highest generation number this state directory ever saw. */
+  readonly generationSeenMax: number
+  /** Where the last generation ended for this writer, once AHEAD; its successor's predecessor. */
+  readonly endPosition: Position | null
+  /** The spool was durable up to here: one that ends before is corrupt. */
+  readonly durableThroughLsn: Lsn
+  /** Last position whose segment was deleted, for whatever reason; durable before the deletion (T6). */
+  readonly evictedThrough: Position | null
+  readonly bootId: string
+  readonly cleanShutdown: boolean
+  readonly kafkaPartition: number | null
+  readonly shipped: ShipHint | null
+  /** Frozen in AHEAD and RESYNCING (T7). */
+  readonly consistentAsOfMs: number | null
+  /** AHEADs since the last `resyncDone`; NOT_CONVERGING at three. */
+  readonly aheadCount: number
+}
+
+export function newControlRecord(bootId: string): ControlRecord {
+  return {
+    formatVersion: 1,
+    mode: 'AHEAD',
+    aheadCode: 'AWAITING_KAFKA',
+    generation: null,
+    generationSeenMax: 0,
+    endPosition: null,
+    durableThroughLsn: 0,
+    evictedThrough: null,
+    bootId,
+    cleanShutdown: false,
+    kafkaPartition: null,
+    shipped: null,
+    consistentAsOfMs: null,
+    aheadCount: 0,
+  }
+}
+
+export function encodeControlRecord(record: ControlRecord): Buffer {
+  return Buffer.from(JSON.stringify(record))
+}
+
+/** @throws SPOOL_CORRUPT when the content is no control record: a checksum held, so it was never ours */
+export function decodeControlRecord(bytes: Buffer): ControlRecord {
+  try {
+    const record = JSON.parse(bytes.toString()) as ControlRecord
+    if (record.formatVersion === 1) return record
+  } catch (cause) {
+    throw fault('SPOOL_CORRUPT', 'the control slots hold no control record', { cause })
+  }
+  throw fault('SPOOL_CORRUPT', 'the control slots are of another format version')
+}

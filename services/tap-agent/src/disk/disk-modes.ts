@@ -1,0 +1,354 @@
+/*
+ * The modes of one disk (T7) and the only ways between them:
+ *
+ *   STREAMING ──append failed, spool limit, SPOOL_SLOW, storage failed, resync asked──► AHEAD
+ *   RESYNCING ──the same──► AHEAD ──Kafka answers, room in the spool, generation minted──► RESYNCING
+ *   RESYNCING ──resyncDone in the spool──► STREAMING
+ *
+ * Invariant M1 (T5): AHEAD is durable before the route becomes `direct`.
+ * Invariant M2: a generation is durable in the control slots, and its ownership in Kafka, before its first event
+ * is numbered.
+ * Invariant M3: transitions are exclusive; each begins where the one before it ended.
+ */
+import type { RangeLock, SyncProgress } from '@blockferry/disk-stream'
+import { anchorSourceTime } from '@blockferry/disk-stream'
+import { AssertionError, codeOf } from '@blockferry/runtime'
+import type { SegmentLog } from '@blockferry/segment-log'
+import type { BlockDevice } from '@blockferry/storage'
+import { fault } from '../error-catalogue.ts'
+import type { ControlRecord } from './control-record.ts'
+import type { ControlStore } from './control-store.ts'
+import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
+import { runFullSync } from './full-sync.ts'
+import type { GuestPath, GuestPathOwner } from './guest-path.ts'
+import { createSyncMeter, type SyncMeter } from './sync-meter.ts'
+import { type AppendedFrame, type AppendedState, SpoolWriter, type SpoolWriterDeps } from './spool-writer.ts'
+
+/** Longest wait for the control slots before writes are refused (G1). */
+export const rememberMsMax = 30_000
+const retryMsMin = 100
+const retryMsMax = 5_000
+/** AHEADs without a resync done in between (T7). */
+export const notConvergingCount = 3
+
+export interface DiskModesDeps {
+  readonly disk: TapDiskDeps
+  readonly options: TapDiskOptions
+  readonly control: ControlStore
+  readonly log: SegmentLog
+  readonly lock: RangeLock
+  readonly onFrames: (frames: readonly AppendedFrame[]) => void
+  readonly onAppendDone: SpoolWriterDeps['onAppendDone']
+  /** Share of the spool's limit that Kafka has not acknowledged. */
+  readonly pressure: () => number
+}
+
+export interface StorageFailure {
+  readonly code: string
+  readonly cause: unknown
+}
+
+export class DiskModes implements GuestPathOwner {
+  readonly #deps: DiskModesDeps
+  readonly #clockTimeMs: () => number
+  readonly #closing = new AbortController()
+  #path: GuestPath | null = null
+  #device: BlockDevice
+  #writer: SpoolWriter | null = null
+  #failure: StorageFailure | null = null
+  #refusedCode: string | null = null
+  #transition: Promise<void> = Promise.resolve()
+  #turning: Promise<void> | null = null
+  #syncAbort = new AbortController()
+  #syncing: Promise<void> = Promise.resolve()
+  #meter: SyncMeter | null = null
+  #minting = false
+
+  constructor(deps: DiskModesDeps, device: BlockDevice) {
+    this.#deps = deps
+    this.#device = device
+    this.#clockTimeMs = anchorSourceTime(deps.disk.clock)
+  }
+
+  readonly sourceTimeMs = (): number =>
+    Math.max(this.#clockTimeMs(), this.#writer?.appended.point.capturedAtMs ?? 0)
+
+  get record(): ControlRecord {
+    return this.#deps.control.current
+  }
+
+  get device(): BlockDevice {
+    return this.#device
+  }
+
+  /** Null in AHEAD. */
+  get writer(): SpoolWriter | null {
+    return this.#writer
+  }
+
+  get failure(): StorageFailure | null {
+    return this.#failure
+  }
+
+  /** Code of what makes the disk refuse writes although its storage is well. */
+  get refusedCode(): string | null {
+    return this.#refusedCode
+  }
+
+  /** True when a recovery point can be cut (S6). */
+  get inStep(): boolean {
+    const stopped = this.#writer?.stopped ?? true
+    return this.record.mode === 'STREAMING' && !stopped && this.#failure === null && this.#turning === null
+  }
+
+  progress(): SyncProgress | null {
+    return this.record.mode === 'RESYNCING' ? (this.#meter?.progress() ?? null) : null
+  }
+
+  usePath(path: GuestPath): void {
+    this.#path = path
+  }
+
+  /** Starts serving in AHEAD: everything is owed. */
+  serveAhead(): void {
+    this.#requirePath().setRoute({ kind: 'direct' })
+  }
+
+  newWriter(generation: NonNullable<ControlRecord['generation']>, from?: AppendedState): SpoolWriter {
+    const { log, onFrames, onAppendDone, disk } = this.#deps
+    const onFailed = (error: unknown) => this.#spoolFailed(error)
+    const writer = new SpoolWriter(
+      { log, clock: disk.clock, onFrames, onAppendDone, onFailed },
+      generation,
+      from,
+    )
+    this.#writer = writer
+    return writer
+  }
+
+  /** Starts serving on the numbered route; goes on with an unfinished full sync. */
+  serveNumbered(writer: SpoolWriter): void {
+    this.#requirePath().setRoute({ kind: 'numbered', writer })
+    if (this.record.mode === 'RESYNCING') this.#syncing = this.#sync(writer, writer.appended)
+  }
+
+  #spoolFailed(error: unknown): void {
+    this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
+    void this.goAhead(codeOf(error) === 'LOG_FULL' ? 'SPOOL_FULL' : 'SPOOL_FAILED')
+  }
+
+  /** Resolves once AHEAD is durable and the route follows it (M1). Never rejects. */
+  goAhead(code: string, options: { readonly counts?: boolean } = {}): Promise<void> {
+    this.#turning ??= this.#exclusive(() => this.#turnAhead(code, options.counts ?? true)).finally(() => {
+      this.#turning = null
+    })
+    return this.#turning
+  }
+
+  async #turnAhead(code: string, counts: boolean): Promise<void> {
+    const writer = this.#writer
+    if (this.record.mode === 'AHEAD' || writer === null) return
+    const path = this.#requirePath()
+    path.setRoute({ kind: 'parked' })
+    this.#syncAbort.abort()
+    const consistentAsOfMs =
+      this.record.mode === 'STREAMING' ? this.sourceTimeMs() : this.record.consistentAsOfMs
+    await writer.stop()
+    await this.#remember({
+      mode: 'AHEAD',
+      aheadCode: code,
+      endPosition: writer.position,
+      consistentAsOfMs,
+      aheadCount: this.record.aheadCount + (counts ? 1 : 0),
+    })
+    if (this.#closing.signal.aborted) return
+    this.#writer = null
+    path.setRoute(
+      this.#failure === null ? { kind: 'direct' } : { kind: 'refused', cause: this.#failure.cause },
+    )
+    this.#changed('AHEAD', code)
+  }
+
+  /** Makes a change durable, however long it takes; after 30 s what waits for it is refused (G1). */
+  async #remember(patch: Partial<ControlRecord>): Promise<void> {
+    const { clock, observer } = this.#deps.disk
+    const startMs = clock.monotonicMs()
+    for (
+      let retryMs = retryMsMin;
+      !this.#closing.signal.aborted;
+      retryMs = Math.min(retryMs * 2, retryMsMax)
+    ) {
+      try {
+        await this.#deps.control.update(patch)
+        this.#refusedCode = null
+        return
+      } catch (error) {
+        rethrowAssertion(error)
+        observer?.trouble?.(this.#deps.options.diskId, error)
+        if (clock.monotonicMs() - startMs >= rememberMsMax) this.#refuse(error)
+      }
+      await clock.sleep(retryMs, this.#closing.signal)
+    }
+  }
+
+  #refuse(error: unknown): void {
+    this.#refusedCode = 'STATE_VOLUME_FAILED'
+    const cause = fault('STATE_VOLUME_FAILED', 'nothing could remember this write', { cause: error })
+    this.#requirePath().setRoute({ kind: 'refused', cause })
+  }
+
+  async owedDurably(): Promise<void> {
+    await this.goAhead('LOCAL_STORAGE_FAILED')
+  }
+
+  async storageFailed(error: unknown): Promise<void> {
+    rethrowAssertion(error)
+    const first = this.#failure === null
+    this.#failure ??= { code: codeOf(error), cause: error }
+    await this.goAhead('LOCAL_STORAGE_FAILED')
+    if (!first) return
+    this.#requirePath().setRoute({ kind: 'refused', cause: this.#failure.cause })
+    this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
+    this.#changed('FAILED', 'LOCAL_STORAGE_FAILED')
+    void this.#reopen()
+  }
+
+  /** FAILED: reads pass until the storage is opened anew, page cache dropped, with back-off (T7). */
+  async #reopen(): Promise<void> {
+    const { clock, observer, openDevice } = this.#deps.disk
+    const path = this.#requirePath()
+    for (let retryMs = 1_000; !this.#closing.signal.aborted; retryMs = Math.min(retryMs * 2, 30_000)) {
+      await clock.sleep(retryMs, this.#closing.signal)
+      if (this.#closing.signal.aborted) return
+      try {
+        path.setDevice(null)
+        await this.#device.close()
+        this.#device = await openDevice()
+        path.setDevice(this.#device)
+        await this.#device.flush()
+        break
+      } catch (error) {
+        rethrowAssertion(error)
+        observer?.trouble?.(this.#deps.options.diskId, error)
+      }
+    }
+    this.#failure = null
+    path.setRoute({ kind: 'direct' })
+    this.#changed('AHEAD', this.record.aheadCode)
+  }
+
+  /**
+   * AHEAD → RESYNCING (M2): mints a generation with base = full and begins the sync. Does nothing unless
+   * the disk is AHEAD and well. Rejects when the generation cannot be minted; the disk stays AHEAD.
+   */
+  async beginResync(): Promise<void> {
+    if (this.record.mode !== 'AHEAD' || this.#failure !== null || this.#turning !== null || this.#minting)
+      return
+    this.#minting = true
+    try {
+      const { options, disk } = this.#deps
+      const minted = await disk.authority.mint({
+        diskId: options.diskId,
+        groupId: options.groupId,
+        provisioning: options.provisioning,
+        sizeBytes: this.#device.sizeBytes,
+        reason: this.record.generation === null ? 'initial' : 'resync',
+        base: { kind: 'full' },
+        predecessor: this.record.endPosition,
+        generationSeenMax: this.record.generationSeenMax,
+        stamp: disk.stamp(),
+      })
+      await this.#exclusive(async () => {
+        const closing = this.#closing.signal.aborted
+        if (this.record.mode !== 'AHEAD' || this.#failure !== null || this.#refusedCode !== null || closing)
+          return
+        await this.#enterResync(minted)
+      })
+    } finally {
+      this.#minting = false
+    }
+  }
+
+  async #enterResync(minted: Awaited<ReturnType<TapDiskDeps['authority']['mint']>>): Promise<void> {
+    const { generation, kafkaPartition } = minted
+    await this.#deps.control.update({
+      mode: 'RESYNCING',
+      aheadCode: null,
+      generation,
+      generationSeenMax: generation.number,
+      kafkaPartition,
+    })
+    const { diskId } = this.#deps.options
+    this.#deps.disk.shipping.attach({ diskId, kafkaPartition, hint: this.record.shipped })
+    this.#deps.disk.observer?.resyncBegan?.(diskId, generation)
+    this.#changed('RESYNCING', null)
+    this.serveNumbered(this.newWriter(generation))
+  }
+
+  async #sync(writer: SpoolWriter, from: AppendedState): Promise<void> {
+    const { disk, lock, pressure } = this.#deps
+    const device = this.#device
+    this.#syncAbort = new AbortController()
+    const signal = AbortSignal.any([this.#syncAbort.signal, this.#closing.signal])
+    const { sourceTimeMs } = this
+    try {
+      const cursorBytes = from.syncDone ? device.sizeBytes : from.syncCursorBytes
+      const meter = await createSyncMeter({ device, clock: disk.clock }, cursorBytes)
+      this.#meter = meter
+      const onDataBytes = (byteLength: number) => meter.add(byteLength)
+      const deps = { device, lock, writer, clock: disk.clock, sourceTimeMs, pressure, signal, onDataBytes }
+      const done = from.syncDone || (await runFullSync(deps, cursorBytes))
+      if (done) await this.#exclusive(() => this.#enterStreaming(writer))
+    } catch (error) {
+      if (!signal.aborted) await this.storageFailed(error)
+    }
+  }
+
+  async #enterStreaming(writer: SpoolWriter): Promise<void> {
+    if (this.#writer !== writer || writer.stopped || this.record.mode !== 'RESYNCING') return
+    try {
+      await this.#deps.control.update({ mode: 'STREAMING', consistentAsOfMs: null, aheadCount: 0 })
+    } catch (error) {
+      rethrowAssertion(error)
+      // No write waits for this, so none is refused for it; AHEAD waits for the volume within its bound.
+      this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
+      void this.goAhead('SPOOL_FAILED')
+      return
+    }
+    if (this.#closing.signal.aborted) return
+    this.#deps.disk.observer?.resyncDone?.(this.#deps.options.diskId)
+    this.#changed('STREAMING', null)
+  }
+
+  /** Stops the sync and every retry; resolves once none of them uses device, spool or slots any more. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await this.#syncing
+    await this.#transition
+  }
+
+  /** M3. */
+  #exclusive(run: () => Promise<void>): Promise<void> {
+    const done = this.#transition.then(run)
+    this.#transition = done.then(nothing, nothing)
+    return done
+  }
+
+  #requirePath(): GuestPath {
+    if (this.#path === null) throw new AssertionError('a disk has its path before it serves')
+    return this.#path
+  }
+
+  #changed(state: string, code: string | null): void {
+    this.#deps.disk.observer?.stateChanged?.({ diskId: this.#deps.options.diskId, state, code })
+  }
+}
+
+/** A broken invariant is no storage error: it ends the process. */
+export function rethrowAssertion(error: unknown): void {
+  if (error instanceof AssertionError) throw error
+}
+
+function nothing(): void {
+  // The next transition starts whatever became of this one; its own caller hears of its failure.
+}

@@ -1,0 +1,152 @@
+/*
+ * Keeps one disk's spool: durable in time, and no larger than it must be (T3, T6).
+ *
+ * Invariant K1: a segment goes only when the target has received all of it, or, when space is short, when
+ * Kafka A acknowledged all of it; never while it holds an unfinished write, nor before `evictedThrough` is durable.
+ * Invariant K2: nothing goes that lies beyond the durable hint: there a restarted shipper reads on, and the target
+ * may have received more than the hint says.
+ */
+import type { Position } from '@blockferry/disk-stream'
+import { MiB } from '@blockferry/runtime'
+import type { SegmentLog } from '@blockferry/segment-log'
+import { isAtOrBelow, type SegmentIndex } from '../spool/segment-index.ts'
+import type { ShipHint } from './control-record.ts'
+import type { ControlStore } from './control-store.ts'
+import type { ShippedReport, SpoolLimits } from './disk-ports.ts'
+import type { SpoolWriter } from './spool-writer.ts'
+
+/** Most bytes that only the page cache holds (T3). */
+export const unsyncedBytesMax = 64 * MiB
+/** Space is short above this share of the limit: acknowledged segments go before the target has them. */
+export const shortAboveShare = 0.5
+/** Room for a new generation: at most this share of the limit is taken. */
+export const roomBelowShare = 0.75
+
+export interface SpoolKeeperDeps {
+  readonly log: SegmentLog
+  readonly control: ControlStore
+  readonly index: SegmentIndex
+  readonly limits: SpoolLimits
+  readonly writer: () => SpoolWriter | null
+  readonly onSyncFailed: (error: unknown) => void
+}
+
+export class SpoolKeeper {
+  readonly #deps: SpoolKeeperDeps
+  #shipped: ShipHint | null
+  #received: Position | null = null
+  #syncing = false
+  #syncFailed = false
+  #tending = false
+
+  constructor(deps: SpoolKeeperDeps) {
+    this.#deps = deps
+    this.#shipped = deps.control.current.shipped
+  }
+
+  get shipped(): ShipHint | null {
+    return this.#shipped
+  }
+
+  get received(): Position | null {
+    return this.#received
+  }
+
+  /** Share of the limit that Kafka has not acknowledged. */
+  pressure(): number {
+    const { log, limits } = this.#deps
+    const acknowledgedLsn = Math.max(log.firstLsn, this.#shipped?.lsn ?? 0)
+    return Math.max(0, log.appendedThrough - acknowledgedLsn) / limits.spoolBytesMax
+  }
+
+  /** True when a new generation has room to begin in. Never again after a failed sync: the log says so until it is reopened. */
+  hasRoom(): boolean {
+    const { log, limits } = this.#deps
+    return !this.#syncFailed && log.allocatedBytes <= limits.spoolBytesMax * roomBelowShare
+  }
+
+  /** Kafka A acknowledged everything through the position. */
+  acknowledged(report: ShippedReport): void {
+    this.#shipped = { position: report.position, lsn: report.lsn }
+  }
+
+  /** The target holds everything through the position; folded by maximum (K5). */
+  receivedThrough(position: Position): void {
+    if (this.#received === null || isAtOrBelow(this.#received, position)) this.#received = position
+  }
+
+  /** After an append: syncs early when much is unsynced. */
+  appended(): void {
+    const { log } = this.#deps
+    if (log.appendedThrough - log.durableThrough >= unsyncedBytesMax) void this.#sync()
+  }
+
+  /** Once a second: sync, durable hints, retention. Never rejects but for a broken invariant. */
+  async tend(): Promise<void> {
+    if (this.#tending) return
+    this.#tending = true
+    try {
+      await this.#sync()
+      await this.#saveHints()
+      await this.#deleteOld()
+    } finally {
+      this.#tending = false
+    }
+  }
+
+  async #sync(): Promise<void> {
+    const { log } = this.#deps
+    if (this.#syncing || log.durableThrough >= log.appendedThrough) return
+    this.#syncing = true
+    try {
+      await log.sync()
+    } catch (error) {
+      this.#syncFailed = true
+      this.#deps.onSyncFailed(error)
+    } finally {
+      this.#syncing = false
+    }
+  }
+
+  async #saveHints(): Promise<void> {
+    const { control, log } = this.#deps
+    const { current } = control
+    const durableThroughLsn = Math.max(log.durableThrough, current.durableThroughLsn)
+    if (current.shipped === this.#shipped && current.durableThroughLsn === durableThroughLsn) return
+    await this.#save({ shipped: this.#shipped, durableThroughLsn })
+  }
+
+  async #deleteOld(): Promise<void> {
+    const { index, limits, log } = this.#deps
+    const short = log.allocatedBytes > limits.spoolBytesMax * shortAboveShare
+    const through = this.#highestDeletable(short)
+    const deletion = through === null ? null : index.deletableThrough(through)
+    if (deletion === null || deletion.lsn <= log.firstLsn || this.#holdsUnfinished(deletion.position)) return
+    if (!(await this.#save({ evictedThrough: deletion.position }))) return
+    await log.deleteBefore(deletion.lsn)
+    index.forgetBefore(log.firstLsn)
+  }
+
+  #highestDeletable(short: boolean): Position | null {
+    const shipped = this.#deps.control.current.shipped?.position ?? null
+    if (short || shipped === null || this.#received === null) return short ? shipped : null
+    if (isAtOrBelow(this.#received, shipped)) return this.#received
+    return isAtOrBelow(shipped, this.#received) ? shipped : null
+  }
+
+  #holdsUnfinished(through: Position): boolean {
+    const writer = this.#deps.writer()
+    if (writer === null || writer.generation.id !== through.generationId) return false
+    return writer.lowestUnfinished() <= through.sequence
+  }
+
+  async #save(patch: Parameters<ControlStore['update']>[0]): Promise<boolean> {
+    try {
+      await this.#deps.control.update(patch)
+      return true
+    } catch (error) {
+      this.#deps.onSyncFailed(error)
+      return false
+    }
+  }
+}

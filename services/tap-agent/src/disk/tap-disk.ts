@@ -1,0 +1,384 @@
+/*
+ * One disk of the agent: opens its storage, spool and control slots, recovers (S5, T5), serves its guest.
+ */
+import {
+  type HeartbeatDisk,
+  type Position,
+  RangeLock,
+  type RecoveryPointEvent,
+  type TapState,
+} from '@blockferry/disk-stream'
+import type { SegmentLog, SegmentLogRecovery } from '@blockferry/segment-log'
+import type { BlockDevice } from '@blockferry/storage'
+import { appendEvents } from './append-events.ts'
+import { createAppendLatency } from './append-latency.ts'
+import type { ControlRecord } from './control-record.ts'
+import { ControlStore } from './control-store.ts'
+import { DiskModes, notConvergingCount, rethrowAssertion } from './disk-modes.ts'
+import type { ShippedReport, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
+import { GuestPath } from './guest-path.ts'
+import { readBackExtent } from './read-back.ts'
+import { type SpoolScan, scanSpool } from './recovery.ts'
+import { SpoolKeeper } from './spool-keeper.ts'
+import { emptyAppendedState, type AppendedFrame, type SpoolWriter } from './spool-writer.ts'
+import { SegmentIndex } from '../spool/segment-index.ts'
+
+/** What people and heartbeats see of a disk; spool figures against Kafka are the shipper's to add. */
+export interface DiskStatus {
+  readonly diskId: string
+  readonly groupId: string | null
+  readonly sizeBytes: number
+  readonly state: TapState
+  readonly code: string | null
+  /** The last position wholly in the spool. */
+  readonly position: Position | null
+  readonly numberedThrough: number
+  /** Data bytes of the running generation in the spool so far. */
+  readonly rawBytes: number
+  readonly consistentAsOfMs: number | null
+  readonly shipped: Position | null
+  readonly received: Position | null
+  readonly spoolBytes: number
+  readonly progress: HeartbeatDisk['progress']
+}
+
+interface Opened {
+  readonly device: BlockDevice
+  readonly log: SegmentLog
+  readonly recovery: SegmentLogRecovery
+  readonly control: ControlStore
+}
+
+export class TapDisk {
+  readonly options: TapDiskOptions
+  readonly path: GuestPath
+  readonly #deps: TapDiskDeps
+  readonly #opened: Opened
+  readonly #modes: DiskModes
+  readonly #keeper: SpoolKeeper
+  readonly #index: SegmentIndex
+  readonly #latency = createAppendLatency()
+  readonly #lock = new RangeLock()
+  #kafkaCode: string | null = 'KAFKA_UNREACHABLE'
+  /** Sequence of the newest cut, and the writer that numbered it: a new generation counts from 1 again. */
+  #cutThrough = 0
+  #cutBy: SpoolWriter | null = null
+  #resyncWanted = false
+
+  private constructor(
+    deps: TapDiskDeps,
+    options: TapDiskOptions,
+    parts: { opened: Opened; index: SegmentIndex },
+  ) {
+    this.options = options
+    this.#deps = deps
+    this.#opened = parts.opened
+    this.#index = parts.index
+    const { control, device, log } = parts.opened
+    this.#modes = new DiskModes(
+      {
+        disk: deps,
+        options,
+        control,
+        log,
+        lock: this.#lock,
+        onFrames: (frames) => this.#appended(frames),
+        onAppendDone: (append) => {
+          this.#latency.add(append)
+          deps.observer?.appended?.(append.durationMs, append.byteLength)
+        },
+        pressure: () => this.#keeper.pressure(),
+      },
+      device,
+    )
+    this.#keeper = new SpoolKeeper({
+      log,
+      control,
+      index: this.#index,
+      limits: options,
+      writer: () => this.#modes.writer,
+      onSyncFailed: (error) => this.#spoolTrouble(error),
+    })
+    this.path = new GuestPath({ device, lock: this.#lock, owner: this.#modes })
+    this.#modes.usePath(this.path)
+  }
+
+  /**
+   * Opens a disk and serves it from the moment this resolves. In-doubt extents have been read back (S5).
+   * @throws what opening its storage, spool or slots throws: the disk is not served, the caller retries
+   */
+  static async open(deps: TapDiskDeps, options: TapDiskOptions): Promise<TapDisk> {
+    const opened = await openParts(deps)
+    const { scan, lostCode } = await examine(opened, { deps, options })
+    const index = scan?.index ?? new SegmentIndex(options.segmentBytes)
+    const disk = new TapDisk(deps, options, { opened, index })
+    await disk.#recover(scan, lostCode)
+    return disk
+  }
+
+  get sizeBytes(): number {
+    return this.#modes.device.sizeBytes
+  }
+
+  get device(): BlockDevice {
+    return this.#modes.device
+  }
+
+  async #recover(scan: SpoolScan | null, lostCode: string | null): Promise<void> {
+    const { control } = this.#opened
+    const { bootId } = this.#deps
+    const before = control.current
+    const wasClean = before.cleanShutdown
+    const { generation } = before
+    if (before.mode === 'AHEAD' || lostCode !== null || generation === null) {
+      const endPosition = lostCode === null ? before.endPosition : positionOf(scan)
+      const aheadCode = lostCode ?? before.aheadCode
+      const ahead = { mode: 'AHEAD', aheadCode, endPosition } as const
+      await control.update({ ...ahead, ...this.#clampedHints(), bootId, cleanShutdown: false })
+      this.#attach()
+      this.#modes.serveAhead()
+      return
+    }
+    await control.update({ bootId, cleanShutdown: false })
+    const ownEnd = scan?.last?.generation.id === generation.id ? scan.last : null
+    const writer = this.#modes.newWriter(generation, ownEnd?.state ?? emptyAppendedState(generation))
+    this.#attach()
+    if (!wasClean && ownEnd !== null && scan !== null) await this.#readBackInDoubt(scan)
+    if (this.#modes.writer === writer && !writer.stopped) this.#modes.serveNumbered(writer)
+  }
+
+  /** A corrupt spool was cut: what pointed beyond its end points to its end, so that it is not found corrupt again. */
+  #clampedHints(): Partial<ControlRecord> {
+    const { control, log } = this.#opened
+    const { durableThroughLsn, shipped } = control.current
+    const lsnMax = log.appendedThrough
+    return {
+      durableThroughLsn: Math.min(durableThroughLsn, lsnMax),
+      shipped: shipped === null ? null : { ...shipped, lsn: Math.min(shipped.lsn, lsnMax) },
+    }
+  }
+
+  /** S5: the source says what became of writes that were under way when the agent died. */
+  async #readBackInDoubt({ inDoubt, inDoubtFrom }: SpoolScan): Promise<void> {
+    const { writer, device, sourceTimeMs } = this.#modes
+    if (writer === null) return
+    // Killed again half-way, the next start finds all of them in doubt, not only what this one appended.
+    const unfinished = writer.holdUnfinished(inDoubtFrom)
+    this.#deps.observer?.readBack?.(this.options.diskId, inDoubt.length)
+    try {
+      for (const extent of inDoubt) {
+        const hold = await this.#lock.acquire(extent)
+        const whole = await readBackExtent({ device, writer, sourceTimeMs }, extent)
+        hold.release()
+        if (!whole) return await this.#modes.owedDurably()
+      }
+      unfinished.finished = true
+    } catch (error) {
+      await this.#modes.storageFailed(error)
+    }
+  }
+
+  #attach(): void {
+    const { kafkaPartition, shipped } = this.#opened.control.current
+    if (kafkaPartition === null) return
+    this.#deps.shipping.attach({ diskId: this.options.diskId, kafkaPartition, hint: shipped })
+  }
+
+  #appended(frames: readonly AppendedFrame[]): void {
+    for (const frame of frames) this.#index.add(frame)
+    this.#keeper.appended()
+    this.#deps.shipping.ring(this.options.diskId)
+  }
+
+  #spoolTrouble(error: unknown): void {
+    rethrowAssertion(error)
+    this.#deps.observer?.trouble?.(this.options.diskId, error)
+    void this.#modes.goAhead('SPOOL_FAILED')
+  }
+
+  /** Numbers a recovery point in this tick (S6); false when the spool lost it. Only while `inStep`. */
+  cut(mark: Omit<RecoveryPointEvent, 'kind' | 'capturedAtMs'>): Promise<boolean> {
+    const { writer } = this.#modes
+    if (writer === null) return Promise.resolve(false)
+    const event: RecoveryPointEvent = {
+      kind: 'recoveryPoint',
+      ...mark,
+      capturedAtMs: this.#modes.sourceTimeMs(),
+    }
+    const appended = appendEvents(writer, { events: [event], data: [] })
+    this.#cutThrough = writer.numberedThrough
+    this.#cutBy = writer
+    return appended
+  }
+
+  /** True when a recovery point can be cut now. */
+  get inStep(): boolean {
+    return this.#modes.inStep
+  }
+
+  /** True when something was numbered since the last cut. */
+  get hasUncut(): boolean {
+    const { writer } = this.#modes
+    if (writer === null) return false
+    return writer.numberedThrough > (writer === this.#cutBy ? this.#cutThrough : 0)
+  }
+
+  shipped(report: ShippedReport): void {
+    this.#keeper.acknowledged(report)
+  }
+
+  received(position: Position): void {
+    this.#keeper.receivedThrough(position)
+  }
+
+  /** Null when Kafka of this site takes the stream, else why not. */
+  kafka(code: string | null): void {
+    if (code === this.#kafkaCode) return
+    this.#kafkaCode = code
+    const { state, code: shown } = this.status()
+    this.#deps.observer?.stateChanged?.({ diskId: this.options.diskId, state, code: shown })
+  }
+
+  /** The target, or the shipper, needs a new generation with base = full. Older requests are ignored. */
+  async resync(request: { readonly expectedGeneration: number; readonly code: string }): Promise<void> {
+    const { generation, mode } = this.#modes.record
+    if (mode === 'AHEAD' || generation === null || request.expectedGeneration < generation.number) return
+    await this.#modes.goAhead(request.code, { counts: false })
+  }
+
+  /** Once a second. */
+  async tick(): Promise<void> {
+    const now = {
+      monotonicMs: this.#deps.clock.monotonicMs(),
+      loopDelayMs: this.#deps.loopDelayMs?.() ?? 0,
+    }
+    if (this.#latency.second(now) && this.#modes.writer !== null) {
+      void this.#modes.goAhead('SPOOL_SLOW')
+    }
+    void this.#resyncWhenPossible()
+    await this.#keeper.tend()
+  }
+
+  async #resyncWhenPossible(): Promise<void> {
+    if (this.#modes.record.mode !== 'AHEAD' || this.#resyncWanted) return
+    if (this.#kafkaCode !== null || !this.#keeper.hasRoom()) return
+    this.#resyncWanted = true
+    try {
+      await this.#modes.beginResync()
+    } catch (error) {
+      rethrowAssertion(error)
+      this.#deps.observer?.trouble?.(this.options.diskId, error)
+    } finally {
+      this.#resyncWanted = false
+    }
+  }
+
+  status(): DiskStatus {
+    const { record, writer } = this.#modes
+    const { state, code } = this.#stateAndCode()
+    const inStream = record.mode === 'STREAMING' && writer !== null
+    return {
+      diskId: this.options.diskId,
+      groupId: this.options.groupId,
+      sizeBytes: this.sizeBytes,
+      state,
+      code,
+      position: writer?.position ?? record.endPosition,
+      numberedThrough: writer?.numberedThrough ?? 0,
+      rawBytes: writer?.appended.rawBytes ?? 0,
+      consistentAsOfMs: inStream ? this.#modes.sourceTimeMs() : record.consistentAsOfMs,
+      shipped: this.#keeper.shipped?.position ?? null,
+      received: this.#keeper.received,
+      spoolBytes: this.#opened.log.allocatedBytes,
+      progress: this.#modes.progress(),
+    }
+  }
+
+  #stateAndCode(): { readonly state: TapState; readonly code: string | null } {
+    const { failure, record, refusedCode } = this.#modes
+    if (refusedCode !== null) return { state: 'FAILED', code: refusedCode }
+    if (failure !== null) return { state: 'FAILED', code: 'LOCAL_STORAGE_FAILED' }
+    switch (record.mode) {
+      case 'AHEAD':
+        return {
+          state: 'AHEAD',
+          code: record.aheadCount >= notConvergingCount ? 'NOT_CONVERGING' : record.aheadCode,
+        }
+      case 'RESYNCING':
+        return { state: 'RESYNCING', code: this.#kafkaCode }
+      case 'STREAMING':
+        return { state: this.#kafkaCode === null ? 'STREAMING' : 'SPOOLING', code: this.#kafkaCode }
+    }
+  }
+
+  /** Orderly end: drains, flushes and says so (T5). The NBD server has stopped before. */
+  async close(): Promise<void> {
+    const { control, log } = this.#opened
+    await this.path.idle()
+    await this.#modes.close()
+    await this.#modes.writer?.idle()
+    try {
+      // A disk whose storage failed may be closed already, between two tries to open it.
+      if (this.#modes.failure === null) await this.device.flush()
+      await log.sync()
+      await control.update({
+        cleanShutdown: this.#modes.failure === null,
+        durableThroughLsn: log.durableThrough,
+        shipped: this.#keeper.shipped,
+      })
+    } catch (error) {
+      rethrowAssertion(error)
+      this.#deps.observer?.trouble?.(this.options.diskId, error)
+    }
+    this.#deps.shipping.detach(this.options.diskId)
+    await log.close()
+    await control.close()
+    await this.device.close()
+  }
+}
+
+function positionOf(scan: SpoolScan | null): Position | null {
+  if (scan?.last === null || scan === null) return null
+  const { generation, state } = scan.last
+  const { sequence, chain } = state.point
+  return { generation: generation.number, generationId: generation.id, sequence, chain }
+}
+
+async function openParts(deps: TapDiskDeps): Promise<Opened> {
+  const opened: (() => Promise<void>)[] = []
+  try {
+    const device = await deps.openDevice()
+    opened.push(() => device.close())
+    const slots = await deps.openSlots()
+    opened.push(() => slots.close())
+    const control = new ControlStore(slots, deps.bootId)
+    // After a power loss anything past what was durable may be bad, not only the end (T3).
+    const { bootId, durableThroughLsn } = control.current
+    const { log, recovery } = await deps.openSpool(bootId === deps.bootId ? undefined : durableThroughLsn)
+    return { device, log, recovery, control }
+  } catch (error) {
+    for (const close of opened) await close()
+    throw error
+  }
+}
+
+/** Reads the spool and says whether continuity is lost, and why (T5, S5). */
+async function examine(
+  opened: Opened,
+  disk: { readonly deps: TapDiskDeps; readonly options: TapDiskOptions },
+): Promise<{ readonly scan: SpoolScan | null; readonly lostCode: string | null }> {
+  const { control, log, recovery } = opened
+  const { bootId, durableThroughLsn, cleanShutdown, generation } = control.current
+  try {
+    const scan = await scanSpool(log, disk.options.segmentBytes)
+    const hostRestarted = bootId !== disk.deps.bootId && !cleanShutdown && !control.isNew
+    const endsEarly = recovery.corruptAtLsn !== null || log.appendedThrough < durableThroughLsn
+    const isNewer = (scan.last?.generation.number ?? 0) > (generation?.number ?? 0)
+    if (endsEarly || isNewer) return { scan, lostCode: 'SPOOL_CORRUPT' }
+    return { scan, lostCode: hostRestarted ? 'HOST_RESTARTED' : null }
+  } catch (error) {
+    rethrowAssertion(error)
+    disk.deps.observer?.trouble?.(disk.options.diskId, error)
+    return { scan: null, lostCode: 'SPOOL_CORRUPT' }
+  }
+}

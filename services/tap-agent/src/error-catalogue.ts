@@ -1,0 +1,99 @@
+import type { ErrorCatalogue } from '@blockferry/runtime'
+import { faultsOf } from '@blockferry/runtime'
+
+/** Every code the tap agent itself reports; those of its packages are in their own catalogues. */
+export const catalogue = {
+  DISKS_INVALID: {
+    summary: 'The list of disks in the configuration cannot be read.',
+    nextCommand: 'Correct BLOCKFERRY_DISKS: id=vda,source=/path/vda.raw,size=1G;id=vdb,source=/path/vdb.raw',
+  },
+  STATE_DIRECTORY_LOCKED: {
+    summary: 'Another tap agent holds the state directory; two writers would break the order of the stream.',
+    nextCommand: 'Stop the other agent, or give this one a state directory of its own.',
+  },
+  SOURCE_SIZE_INVALID: {
+    summary: 'The source is not a whole number of 512-byte sectors, or has another size than configured.',
+    nextCommand: 'Resize it: truncate --size=%512 SOURCE; or correct size= of the disk.',
+  },
+  SOURCE_READ_ONLY: {
+    summary: 'The source cannot be opened for writing.',
+    nextCommand: 'Give the agent write permission on the source: ls -l SOURCE',
+  },
+  SPOOL_FRAME_INVALID: {
+    summary: 'A frame of the spool has a right checksum and a wrong content; the disk is synchronised anew.',
+    nextCommand: 'Check the state volume: smartctl -a, dmesg; the resync starts by itself.',
+  },
+  SPOOL_CORRUPT: {
+    summary: 'The spool ends before what was durable, or is damaged inside; the disk is synchronised anew.',
+    nextCommand: 'Check the state volume: smartctl -a, dmesg; the resync starts by itself.',
+  },
+  SPOOL_FULL: {
+    summary: 'The spool reached its limit while Kafka was away; the guest goes on, a full resync follows.',
+    nextCommand: 'Bring Kafka back, or raise spoolBytesMax.',
+  },
+  SPOOL_FAILED: {
+    summary: 'The spool could not be written; the guest goes on, a full resync follows.',
+    nextCommand: 'Check space and health of the state volume: df, dmesg.',
+  },
+  SPOOL_SLOW: {
+    summary:
+      'Spool appends stayed above 20 ms at the 99th percentile for 5 s; the guest goes on without the spool.',
+    nextCommand: 'Move the state directory to a faster volume.',
+  },
+  STATE_VOLUME_FAILED: {
+    summary:
+      'The control slots could not be written for 30 s; writes are refused, for nothing would remember them.',
+    nextCommand: 'Check space and health of the state volume: df, dmesg.',
+  },
+  LOCAL_STORAGE_FAILED: {
+    summary: 'The disk\u2019s own storage failed; the guest gets its error, the agent retries opening it.',
+    nextCommand: 'Check the storage behind the source: dmesg.',
+  },
+  HOST_RESTARTED: {
+    summary: 'The host restarted without a clean shutdown of the agent; the disk is synchronised anew.',
+    nextCommand: 'None: the resync starts by itself.',
+  },
+  RESYNC_REQUESTED: {
+    summary: 'The target asked for a resync because its stream has a gap.',
+    nextCommand: 'None: the resync starts by itself.',
+  },
+  AWAITING_KAFKA: {
+    summary: 'A new disk serves its guest while Kafka of this site cannot be reached; its first sync waits.',
+    nextCommand: 'Bring Kafka of this site up; check kafkaBrokers.',
+  },
+  KAFKA_UNREACHABLE: {
+    summary: 'Kafka of this site cannot be reached or refuses; writes wait, in order, in the spool.',
+    nextCommand: 'Bring Kafka of this site up; check kafkaBrokers.',
+  },
+  FACTS_UNREADABLE: {
+    summary:
+      'A record that tells who owns a disk, or what the target has, cannot be read; streams go on, but no generation is begun.',
+    nextCommand: 'Update this agent; see the record: npx blockferry topic inspect site-b.disks',
+  },
+  NOT_CONVERGING: {
+    summary: 'Three resyncs in a row ran into the spool limit: the guest writes more than the link carries.',
+    nextCommand: 'Raise spoolBytesMax or the bandwidth, or let the guest write less.',
+  },
+  UNKNOWN_DISK: {
+    summary: 'No disk of this agent has that id.',
+    nextCommand: 'List the disks: GET /v1/disks',
+  },
+  UNKNOWN_GROUP: {
+    summary: 'No disk of this agent belongs to that group.',
+    nextCommand: 'List the disks and their groups: GET /v1/disks',
+  },
+  CUT_NOT_POSSIBLE: {
+    summary: 'A member of the group is not in step with its stream, so no recovery point can be cut now.',
+    nextCommand: 'See which member and why: GET /v1/disks',
+  },
+  CUT_LOST: {
+    summary: 'The recovery point was numbered, but the spool of a member failed before it was written.',
+    nextCommand: 'Repeat the request with another request id once every member is STREAMING.',
+  },
+  WRITE_REFUSED: {
+    summary: 'The disk refuses writes at present.',
+    nextCommand: 'See why: GET /v1/disks',
+  },
+} as const satisfies ErrorCatalogue
+
+export const fault = faultsOf(catalogue)

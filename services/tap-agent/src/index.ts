@@ -1,0 +1,11 @@
+/** What simulation and tests run: the agent's logic on ports, without its process. */
+export * from './agent/stamp-store.ts'
+export * from './agent/tap-agent.ts'
+export * from './cut/cut-scheduler.ts'
+export * from './disk/disk-ports.ts'
+export * from './disk/nbd-export.ts'
+export * from './disk/tap-disk.ts'
+export { catalogue as tapAgentCatalogue } from './error-catalogue.ts'
+export * from './shipper/bell.ts'
+export * from './shipper/shipper.ts'
+export * from './shipper/shipper-ports.ts'

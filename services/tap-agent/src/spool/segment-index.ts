@@ -1,0 +1,88 @@
+/*
+ * What each kept segment of a spool begins with: enough to say which segments lie wholly at or below a
+ * position (T3).
+ *
+ * Invariant X1: `deletableThrough` never names a segment that holds an event above the position, nor the
+ * segment that is being written.
+ */
+import type { Generation, Position } from '@blockferry/disk-stream'
+import type { Lsn } from '@blockferry/segment-log'
+
+export interface SegmentStart {
+  /** LSN of its first frame. */
+  readonly lsn: Lsn
+  readonly generation: Generation
+  readonly firstSequence: number
+  readonly chainBefore: number
+}
+
+/** Segments may be deleted up to `lsn`, exclusive; `position` is the last event that goes with them. */
+export interface Deletion {
+  readonly lsn: Lsn
+  readonly position: Position
+}
+
+export class SegmentIndex {
+  readonly #segmentBytes: number
+  #starts: SegmentStart[] = []
+
+  constructor(segmentBytes: number) {
+    this.#segmentBytes = segmentBytes
+  }
+
+  get starts(): readonly SegmentStart[] {
+    return this.#starts
+  }
+
+  /** Tells of an appended or scanned frame; only the first of each segment is kept. */
+  add(frame: SegmentStart): void {
+    const last = this.#starts.at(-1)
+    if (last === undefined || this.#segmentOf(frame.lsn) > this.#segmentOf(last.lsn)) this.#starts.push(frame)
+  }
+
+  /** Forgets segments that begin before `lsn`. */
+  forgetBefore(lsn: Lsn): void {
+    this.#starts = this.#starts.filter((start) => start.lsn >= lsn)
+  }
+
+  /** The oldest run of segments whose every event is at or below `position`; null when there is none (X1). */
+  deletableThrough(position: Position): Deletion | null {
+    let deletion: Deletion | null = null
+    for (const next of this.#starts.slice(1)) {
+      const end = endBefore(next)
+      if (end === null || !isAtOrBelow(end, position)) break
+      deletion = { lsn: next.lsn, position: end }
+    }
+    return deletion
+  }
+
+  /** LSN of the newest segment that begins at or before `sequence` of the generation; null when none is kept. */
+  segmentHolding(generation: { readonly id: string }, sequence: number): Lsn | null {
+    let found: Lsn | null = null
+    for (const start of this.#starts) {
+      if (start.generation.id === generation.id && start.firstSequence <= sequence) found = start.lsn
+    }
+    if (found !== null || this.#starts.length === 0) return found
+    // The generation may begin in the middle of a segment that an older one opened.
+    const before = this.#starts.filter((start) => start.generation.id !== generation.id).at(-1)
+    const starts = this.#starts.find((start) => start.generation.id === generation.id)
+    return before !== undefined && (starts === undefined || before.lsn < starts.lsn) ? before.lsn : null
+  }
+
+  #segmentOf(lsn: Lsn): number {
+    return Math.floor(lsn / this.#segmentBytes)
+  }
+}
+
+/** The position before a segment's first event. */
+function endBefore(start: SegmentStart): Position | null {
+  if (start.firstSequence === 1) return start.generation.predecessor
+  const { number, id } = start.generation
+  return { generation: number, generationId: id, sequence: start.firstSequence - 1, chain: start.chainBefore }
+}
+
+/** Positions of one disk compare by generation, then by sequence; an equal number with another id never does. */
+export function isAtOrBelow(position: Position, other: Position): boolean {
+  if (position.generation !== other.generation) return position.generation < other.generation
+  return position.generationId === other.generationId && position.sequence <= other.sequence
+}

@@ -1,0 +1,335 @@
+import {
+  type Generation,
+  initialChain,
+  type Position,
+  type PositionReport,
+  type StreamRequest,
+  type WriteGroup,
+} from '@blockferry/disk-stream'
+import { assert, KiB, MiB } from '@blockferry/runtime'
+import {
+  MemoryCluster,
+  type OutgoingRecord,
+  remoteTopic,
+  siteTopicSpecs,
+  topicNames,
+} from '@blockferry/replication-log'
+import {
+  localPublishedLength,
+  MemorySegmentDirectory,
+  openMemorySegmentLog,
+  openSegmentFollowerOn,
+  type PublishedLength,
+} from '@blockferry/segment-log'
+import { decodeRecord, encodePositionReport, encodeStreamRequest } from '@blockferry/schemas'
+import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
+import { StampStore } from '../agent/stamp-store.ts'
+import { TapAgent } from '../agent/tap-agent.ts'
+import type { TapDisk } from '../disk/tap-disk.ts'
+import { localBell } from '../shipper/bell.ts'
+import { createShipper, type Shipper } from '../shipper/shipper.ts'
+import type { Bell, ShipperListener } from '../shipper/shipper-ports.ts'
+import { applyEvent } from './disk-bench.ts'
+import { Life, World } from './world.ts'
+
+const segmentBytes = 512 * KiB
+
+interface Media {
+  readonly disk: MemoryMedium
+  readonly spool: MemorySegmentDirectory
+  readonly slots: MemorySlotMedium
+}
+
+interface Link {
+  readonly bell: Bell
+  readonly stamps: StampStore
+  readonly published: (diskId: string) => PublishedLength
+}
+
+function fail(): never {
+  throw new Error('the disk is not one of the bench')
+}
+
+/** A whole agent with its shipper on a memory cluster; its media and the cluster outlive its incarnations. */
+export class AgentBench {
+  readonly world: World
+  readonly cluster: MemoryCluster
+  readonly sizeBytes = 256 * KiB
+  readonly spoolBytesMax: number
+  readonly stampSlots = new MemorySlotMedium()
+  readonly #media = new Map<string, Media>()
+  readonly #outside = new Life()
+  life = new Life()
+  agent: TapAgent | null = null
+  shipper: Shipper | null = null
+  #remote = 0
+
+  constructor(
+    seed: number,
+    options: { readonly diskIds: readonly string[]; readonly spoolBytesMax?: number },
+  ) {
+    this.world = new World(seed)
+    this.spoolBytesMax = options.spoolBytesMax ?? 32 * MiB
+    this.cluster = new MemoryCluster({
+      clock: this.world.clock(this.#outside),
+      step: () => this.world.step(this.life),
+    })
+    for (const diskId of options.diskIds) {
+      const media = {
+        disk: new MemoryMedium(),
+        spool: new MemorySegmentDirectory(),
+        slots: new MemorySlotMedium(),
+      }
+      this.#media.set(diskId, media)
+    }
+  }
+
+  async start(): Promise<TapAgent> {
+    this.life = new Life()
+    const { world } = this
+    const published = new Map([...this.#media.keys()].map((diskId) => [diskId, localPublishedLength()]))
+    const slots = openControlSlots({ file: this.stampSlots.open(this.#stepper()), slotBytes: 8 * KiB })
+    const stamps = await world.settle(slots.then((opened) => StampStore.open(opened, world.random)))
+    const link = { bell: localBell(), stamps, published: (diskId: string) => published.get(diskId) ?? fail() }
+    const shipper = this.#createShipper(link)
+    const agent = this.#createAgent({ ...link, shipper })
+    this.agent = agent
+    this.shipper = shipper
+    await world.settle(agent.start(), 'the agent’s start')
+    return agent
+  }
+
+  #stepper(): () => Promise<void> {
+    const { life, world } = this
+    return () => world.step(life)
+  }
+
+  #createShipper(link: Link): Shipper {
+    const { life, world } = this
+    const step = this.#stepper()
+    return createShipper(
+      {
+        clock: world.clock(life),
+        random: world.random,
+        bell: link.bell,
+        connect: async () => this.cluster.connect({ clientId: 'tap' }),
+        openSpool: async (diskId) => {
+          const length = link.published(diskId)
+          const follower = await openSegmentFollowerOn(this.media(diskId).spool.open(step), length)
+          return {
+            segmentBytes,
+            firstLsn: () => follower.firstLsn(),
+            publishedLsn: () => length.load(),
+            reader: (lsn) => follower.reader(lsn),
+          }
+        },
+        listener: this.#listener(),
+      },
+      {
+        agentId: link.stamps.newest.agentId,
+        site: 'site-a',
+        peerSite: 'site-b',
+        partitions: 2,
+        batchBytesMax: 1 * MiB,
+        lingerMs: 2,
+      },
+    )
+  }
+
+  /** Late: the agent is made after its shipper. */
+  #listener(): ShipperListener {
+    return {
+      shipped: (diskId, hint) => this.agent?.shipped(diskId, hint),
+      received: (diskId, position) => this.agent?.received(diskId, position),
+      kafka: (kafkaPartition, code) => this.agent?.kafka(kafkaPartition, code),
+      resync: (diskId, request) => this.agent?.resync(diskId, request),
+      skew: (skew) => this.agent?.skew(skew),
+      trouble: (error) => this.agent?.trouble(error),
+    }
+  }
+
+  #createAgent(link: Link & { readonly shipper: Shipper }): TapAgent {
+    const { life, world } = this
+    const step = this.#stepper()
+    const limits = { segmentBytes, bytesMax: this.spoolBytesMax }
+    const storageOf = ({ diskId }: { readonly diskId: string }) => {
+      const { disk, slots, spool } = this.media(diskId)
+      const published = link.published(diskId)
+      return {
+        openDevice: async () => openMemoryDevice({ sizeBytes: this.sizeBytes, medium: disk, step }),
+        openSlots: () => openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB }),
+        openSpool: () =>
+          openMemorySegmentLog({ directory: spool, limits, random: world.random, step, published }),
+      }
+    }
+    const disks = [...this.#media.keys()].map((diskId) => ({
+      diskId,
+      groupId: null,
+      provisioning: 'thin' as const,
+      segmentBytes,
+      spoolBytesMax: this.spoolBytesMax,
+    }))
+    const { bell, shipper, stamps } = link
+    const clock = world.clock(life)
+    const deps = { clock, random: world.random, bootId: 'boot-1', stamps, storageOf }
+    return new TapAgent(deps, { disks, cutIntervalMs: 1_000 }, { shipper, bell })
+  }
+
+  /** As an agent before this one left the cluster. */
+  async makeTopics(): Promise<void> {
+    const client = this.cluster.connect({ clientId: 'before' })
+    const specs = siteTopicSpecs({ site: 'site-a', peerSite: 'site-b', partitions: 2 })
+    await this.world.settle(client.ensureTopics(specs))
+  }
+
+  media(diskId: string): Media {
+    const media = this.#media.get(diskId)
+    assert(media !== undefined, 'the disk is one of the bench')
+    return media
+  }
+
+  disk(diskId: string): TapDisk {
+    const disk = this.agent?.served.get(diskId)
+    assert(disk !== undefined, 'the disk is served')
+    return disk
+  }
+
+  async until(condition: () => boolean, what: string): Promise<void> {
+    await this.world.until(condition, what)
+  }
+
+  async untilStreaming(diskId: string): Promise<void> {
+    await this.until(() => this.disk(diskId).status().state === 'STREAMING', `${diskId} STREAMING`)
+  }
+
+  /** Everything the disk numbered is acknowledged by the cluster. */
+  async untilShipped(diskId: string): Promise<void> {
+    await this.until(() => {
+      const { numberedThrough, position, shipped } = this.disk(diskId).status()
+      return position?.sequence === numberedThrough && shipped?.sequence === position.sequence
+    }, `${diskId} shipped`)
+  }
+
+  async kill(): Promise<void> {
+    this.world.kill(this.life)
+    for (const { disk, slots, spool } of this.#media.values()) {
+      for (const part of [disk, slots, spool]) part.crash({ loseUnflushed: false })
+    }
+    this.stampSlots.crash({ loseUnflushed: false })
+    await this.cluster.crashClient('tap')
+    this.agent = null
+    this.shipper = null
+  }
+
+  /** Write groups of a disk as they lie in the cluster, over all partitions, in their order. */
+  groups(diskId: string): readonly WriteGroup[] {
+    const groups: WriteGroup[] = []
+    for (const kafkaPartition of [0, 1]) {
+      for (const { value } of this.cluster.records({ topic: topicNames.writes, kafkaPartition })) {
+        const { kind, record } = decodeRecord(value)
+        if (kind === 'WriteGroup' && record.diskId === diskId) groups.push(record)
+      }
+    }
+    return groups
+  }
+
+  /** What a target holds that drops duplicates by number, and stops where a number or a chain does not join. */
+  replay(diskId: string): {
+    readonly image: Buffer
+    readonly end: Position | null
+    readonly duplicates: number
+  } {
+    const image = Buffer.alloc(this.sizeBytes, 0xee)
+    let end: Position | null = null
+    let duplicates = 0
+    for (const group of this.groups(diskId)) {
+      const { firstSequence, generation } = group
+      if (end === null || generation.number > end.generation) {
+        assert(firstSequence === 1, 'a generation is shipped from its first event on')
+        end = beginningOf(generation)
+      }
+      if (generation.number < end.generation || firstSequence <= end.sequence) {
+        duplicates += 1
+        if (firstSequence + group.events.length - 1 <= end.sequence) continue
+      }
+      end = this.#applyGroup(image, group, end)
+    }
+    return { image, end, duplicates }
+  }
+
+  #applyGroup(image: Buffer, group: WriteGroup, end: Position): Position {
+    const { events, firstSequence, generation, payload } = group
+    assert(firstSequence <= end.sequence + 1, `no gap: ${firstSequence} after ${end.sequence}`)
+    if (firstSequence === end.sequence + 1) assert(group.chainBefore === end.chain, 'chains join')
+    let at = 0
+    for (const [index, event] of events.entries()) {
+      const byteLength = event.kind === 'write' ? event.byteLength : 0
+      const isNew = firstSequence + index > end.sequence
+      if (isNew) applyEvent(image, event, payload.subarray(at, at + byteLength))
+      at += byteLength
+    }
+    const sequence = firstSequence + events.length - 1
+    return { generation: generation.number, generationId: generation.id, sequence, chain: group.chainAfter }
+  }
+
+  source(diskId: string): Buffer {
+    const image = Buffer.alloc(this.sizeBytes)
+    this.media(diskId).disk.read(0, image)
+    return image
+  }
+
+  /** As the target's site would, through its mirror. */
+  async report(
+    ...reports: readonly (Pick<PositionReport, 'diskId' | 'received'> & Partial<PositionReport>)[]
+  ): Promise<void> {
+    const reportedAtMs = Math.floor(this.world.clock(this.#outside).wallMs())
+    const records = reports.map((report) => ({
+      key: Buffer.from(report.diskId),
+      value: encodePositionReport({
+        site: 'site-b',
+        state: 'CONSISTENT',
+        code: null,
+        applied: null,
+        reportedAtMs,
+        echo: null,
+        ...report,
+      }),
+    }))
+    await this.#mirror('positions', records)
+  }
+
+  async request(
+    request: Omit<StreamRequest, 'requestId' | 'reason' | 'createdAtMs' | 'expiresAtMs'> &
+      Partial<StreamRequest>,
+  ): Promise<void> {
+    const nowMs = Math.floor(this.world.clock(this.#outside).wallMs())
+    const whole: StreamRequest = {
+      requestId: `r${this.#remote}`,
+      reason: 'GAP',
+      createdAtMs: nowMs,
+      expiresAtMs: nowMs + 60_000,
+      ...request,
+    }
+    await this.#mirror('requests', [{ key: Buffer.from(request.diskId), value: encodeStreamRequest(whole) }])
+  }
+
+  /** Whatever stands in a topic of the target's site. */
+  async mirrored(topic: 'positions' | 'requests' | 'disks', value: Buffer): Promise<void> {
+    await this.#mirror(topic, [{ key: Buffer.from('vda'), value }])
+  }
+
+  async #mirror(
+    topic: 'positions' | 'requests' | 'disks',
+    records: readonly OutgoingRecord[],
+  ): Promise<void> {
+    this.#remote += 1
+    const client = this.cluster.connect({ clientId: `mirror-${this.#remote}` })
+    const target = { topic: remoteTopic('site-b', topic), kafkaPartition: 0 }
+    await this.world.settle(client.produce({ ...target, records }))
+  }
+}
+
+function beginningOf(generation: Generation): Position {
+  const { id, number } = generation
+  return { generation: number, generationId: id, sequence: 0, chain: initialChain(id) }
+}
