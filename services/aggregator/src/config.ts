@@ -1,0 +1,66 @@
+import { defaultTopicLimits } from '@blockferry/replication-log'
+import { GiB, KiB, MiB } from '@blockferry/runtime'
+import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
+import { defaultAggregatorOptions as defaults } from './defaults.ts'
+
+/** Every setting of the aggregator: parsed, shown by --help and documented from here. */
+export const options = defineOptions({
+  ...commonOptions,
+  kafkaBrokers: {
+    kind: 'list',
+    itemsMin: 1,
+    expected: 'broker addresses HOST:PORT',
+    pattern: /^.+:\d+$/,
+    doc: 'Brokers of the source site.',
+  },
+  site: { kind: 'string', default: 'site-a', doc: 'Name of this site.' },
+  peerSite: { kind: 'string', default: 'site-b', doc: 'Name of the other site.' },
+  httpListen: { kind: 'address', default: '127.0.0.1:0', doc: 'Where health, metrics and /v1 are served.' },
+  groupInstanceId: {
+    kind: 'string',
+    default: null,
+    doc: 'A name that outlives the process: restarted, it has its partitions back at once. One per process.',
+  },
+  topicPartitions: {
+    kind: 'integer',
+    default: defaultTopicLimits.partitions,
+    min: 1,
+    max: 1000,
+    unit: 'partitions',
+    doc: 'Partitions of the topics writes and updates; the same at every service.',
+  },
+  windowMs: {
+    kind: 'integer',
+    default: defaults.windowAgeMsMax,
+    min: 1,
+    max: 60_000,
+    unit: 'ms',
+    doc: 'Longest a window stays open; longer means fewer bytes to the other site and more delay.',
+  },
+  foldingBytesMax: {
+    kind: 'integer',
+    default: defaults.foldingBytesMax,
+    min: 16 * MiB,
+    max: 64 * GiB,
+    unit: 'bytes',
+    doc: 'Held in windows and on the way to Kafka by this process; at the limit reading pauses.',
+  },
+  queuedBytesMax: {
+    kind: 'integer',
+    default: defaults.queuedBytesMax,
+    min: 4 * MiB,
+    max: 64 * GiB,
+    unit: 'bytes',
+    doc: 'Waiting for one output partition; at the limit its input is not read.',
+  },
+  fetchBytesMax: {
+    kind: 'integer',
+    default: defaults.fetchBytesMax,
+    min: 64 * KiB,
+    max: 256 * MiB,
+    unit: 'bytes',
+    doc: 'Most bytes of one fetch over all partitions.',
+  },
+})
+
+export type AggregatorConfig = ConfigOf<typeof options>

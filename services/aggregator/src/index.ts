@@ -1,0 +1,7 @@
+export { createAggregator } from './aggregator.ts'
+export type { Aggregator, AggregatorStatus } from './aggregator.ts'
+export { defaultAggregatorOptions } from './defaults.ts'
+export { catalogue } from './error-catalogue.ts'
+export { partitionStates } from './partition-progress.ts'
+export type { PartitionProgress, PartitionState } from './partition-progress.ts'
+export type { AggregatorDeps, AggregatorLogger, AggregatorMeter, AggregatorOptions } from './ports.ts'
