@@ -1,0 +1,128 @@
+import { GiB, KiB, MiB } from '@blockferry/runtime'
+import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
+import { defaultTopicLimits } from '@blockferry/replication-log'
+import { defaultApplierOptions as defaults } from './options.ts'
+
+/** Every setting of the applier: parsed, shown by --help and documented from here. */
+export const options = defineOptions({
+  ...commonOptions,
+  kafkaBrokers: {
+    kind: 'list',
+    itemsMin: 1,
+    expected: 'broker addresses HOST:PORT',
+    pattern: /^.+:\d+$/,
+    doc: 'Brokers of the target site.',
+  },
+  site: { kind: 'string', default: defaults.site, doc: 'Name of this site.' },
+  peerSite: {
+    kind: 'string',
+    default: defaults.peerSite,
+    doc: 'Name of the site whose disks are applied here.',
+  },
+  stateDirectory: {
+    kind: 'string',
+    doc: 'Redo journal, checkpoint and recovery point index; one applier each.',
+  },
+  disks: {
+    kind: 'list',
+    default: [],
+    separator: ';',
+    pattern: /^id=[^,;=]+,target=[^;]+$/,
+    expected: 'id=DISK,target=PATH',
+    doc: 'Target images of disks that have a path of their own.',
+  },
+  targetDirectory: {
+    kind: 'string',
+    default: null,
+    doc: 'Every other disk that is described gets DIRECTORY/<disk>.raw; without it, none.',
+  },
+  httpListen: {
+    kind: 'address',
+    default: '127.0.0.1:0',
+    doc: 'Where /v1, the live page, health and metrics are served.',
+  },
+  topicPartitions: {
+    kind: 'integer',
+    default: defaultTopicLimits.partitions,
+    min: 1,
+    max: 1000,
+    unit: 'partitions',
+    doc: 'Partitions of the topics writes and updates; the same at every service.',
+  },
+  journalBytesMax: {
+    kind: 'integer',
+    default: defaults.journalBytesMax,
+    min: 128 * MiB,
+    max: 1024 * GiB,
+    unit: 'bytes',
+    doc: 'Redo journal of all disks together; at the limit nothing more is acknowledged.',
+  },
+  journalDiskBytesMax: {
+    kind: 'integer',
+    default: defaults.journalDiskBytesMax,
+    min: 16 * MiB,
+    max: 1024 * GiB,
+    unit: 'bytes',
+    doc: "One disk's share of the redo journal; what exceeds it stays in Kafka until there is room.",
+  },
+  journalSegmentBytes: {
+    kind: 'integer',
+    default: 64 * MiB,
+    min: 16 * MiB,
+    max: 1 * GiB,
+    unit: 'bytes',
+    doc: 'The redo journal is allocated and given back in pieces of this size.',
+  },
+  applyIntervalMs: {
+    kind: 'integer',
+    default: defaults.applyIntervalMs,
+    min: 10,
+    max: 60_000,
+    unit: 'ms',
+    doc: 'Least time between two rounds of writing to the same image.',
+  },
+  applyBytesMax: {
+    kind: 'integer',
+    default: defaults.applyBytesMax,
+    min: 16 * MiB,
+    max: 8 * GiB,
+    unit: 'bytes',
+    doc: 'Journal that one round writes to an image.',
+  },
+  fetchBytesMax: {
+    kind: 'integer',
+    default: defaults.fetchBytesMax,
+    min: 64 * KiB,
+    max: 256 * MiB,
+    unit: 'bytes',
+    doc: 'Most bytes of one fetch over all partitions.',
+  },
+  resendDeadlineMs: {
+    kind: 'integer',
+    default: defaults.resendDeadlineMs,
+    min: 1_000,
+    max: 3_600_000,
+    unit: 'ms',
+    doc: 'How long the source may take to send missing events again before a full resync is asked for.',
+  },
+  recoveryPointsMax: {
+    kind: 'integer',
+    default: defaults.recoveryPointsMax,
+    min: 100,
+    max: 1_000_000,
+    unit: 'points',
+    doc: 'Recovery points kept in the index; the oldest go first.',
+  },
+})
+
+export type ApplierConfig = ConfigOf<typeof options>
+
+/** `id=DISK,target=PATH` items as a map. */
+export function targetPaths(disks: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    disks.map((item) => {
+      const comma = item.indexOf(',target=')
+      return [item.slice('id='.length, comma), item.slice(comma + ',target='.length)]
+    }),
+  )
+}

@@ -1,0 +1,15 @@
+import type { Readiness } from '@blockferry/runtime/service'
+import type { Applier } from '../applier.ts'
+import { stateOf } from '../disk/disk-state.ts'
+
+/** Ready while the mirrored topic is read and no disk is HALTED. */
+export function applierReadiness(applier: Applier): Readiness {
+  const { volume } = applier
+  const reasons: string[] = []
+  if (volume.cursors.size === 0) reasons.push('the mirrored updates are not read yet')
+  for (const disk of volume.disks.values()) {
+    const { state, code } = stateOf(disk)
+    if (state === 'HALTED') reasons.push(`disk ${disk.diskId} is HALTED (${code ?? ''})`)
+  }
+  return { ready: reasons.length === 0, reasons }
+}

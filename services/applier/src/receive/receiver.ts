@@ -1,0 +1,222 @@
+import { AssertionError, codeOf } from '@blockferry/runtime'
+import type { FetchedRecord, FetchOutcome, FetchRequest } from '@blockferry/replication-log'
+import { catalogue } from '../error-catalogue.ts'
+import { haltOf } from '../disk/halt.ts'
+import type { ApplierOptions } from '../options.ts'
+import type { ApplierDeps } from '../ports.ts'
+import type { Volume } from '../volume/volume.ts'
+import { FetchAhead } from './fetch-ahead.ts'
+import { GroupCommit } from './group-commit.ts'
+import { GapHealer } from './gap-healer.ts'
+import { Heartbeats } from './heartbeats.ts'
+import { JournalCopier } from './journal-copier.ts'
+import { MirrorTopic } from './mirror-topic.ts'
+import { Parking } from './parking.ts'
+import { ReceiveBatch } from './receive-batch.ts'
+import { RecordReader } from './record-reader.ts'
+import { type ReadMode, SetAdmission } from './set-admission.ts'
+import type { StreamRequests } from './stream-requests.ts'
+
+/*
+ * Receives the mirrored updates of all partitions (R1): fetch → judge → journal → received. One loop, so
+ * that everything that changes what is received happens in one order. Invariants:
+ *
+ * E1  A cursor moves past a record only when what it led to is durable in the journal, judged away, or
+ *     remembered as parked: a crash or a refused append fetches the same records again.
+ * E2  A partition or disk that cannot go on never holds up another one's.
+ */
+
+/** The smallest fetch is one record anyway. */
+const fetchDivisorMax = 4_096
+
+export interface ReceiverParts {
+  readonly volume: Volume
+  readonly requests: StreamRequests
+  readonly deps: ApplierDeps
+  readonly options: ApplierOptions
+}
+
+export class Receiver {
+  readonly #parts: ReceiverParts
+  readonly #topic: MirrorTopic
+  readonly #healer: GapHealer
+  readonly #heartbeats: Heartbeats
+  readonly #parking: Parking
+  readonly #reader: RecordReader
+  readonly #commit: GroupCommit
+  readonly #copier: JournalCopier
+  readonly #ahead: FetchAhead
+  /** Grows while the journal refuses: a smaller batch may still fit. */
+  #fetchDivisor = 1
+
+  constructor(parts: ReceiverParts) {
+    this.#parts = parts
+    const { volume, requests, deps, options } = parts
+    const { clock } = deps
+    this.#topic = new MirrorTopic({ volume, deps, options })
+    this.#healer = new GapHealer({ clock, options, volume, requests })
+    this.#heartbeats = new Heartbeats({ clock, options, volume, healer: this.#healer })
+    const admission = new SetAdmission({ clock, options, volume, healer: this.#healer })
+    this.#parking = new Parking({ clock, options, volume, admission })
+    this.#reader = new RecordReader({ clock, options, volume, admission, heartbeats: this.#heartbeats })
+    this.#commit = new GroupCommit({ clock, volume, healer: this.#healer, heartbeats: this.#heartbeats })
+    this.#copier = new JournalCopier({ clock, volume, options })
+    this.#ahead = new FetchAhead(deps.replicationLog)
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#receive(signal)
+    await this.#ahead.end()
+  }
+
+  async #receive(signal: AbortSignal): Promise<void> {
+    const { deps, options, volume } = this.#parts
+    let retryMs = options.retryMsMin
+    while (!signal.aborted) {
+      try {
+        await this.#topic.refresh()
+        await this.#round(signal)
+        retryMs = options.retryMsMin
+      } catch (error) {
+        // A journal that rotted is opened afresh, by a new process (V2).
+        if (error instanceof AssertionError || codeOf(error) === 'LOG_CORRUPT') throw error
+        if (signal.aborted) return
+        volume.stats.fetchFailures += 1
+        this.#topic.doubt()
+        deps.logger.warn(
+          { event: 'fetch-failed', code: codeOf(error), err: error },
+          'receiving failed; trying again',
+        )
+        await deps.clock.sleep(retryMs, signal)
+        retryMs = Math.min(retryMs * 2, options.retryMsMax)
+      }
+    }
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const { options, deps } = this.#parts
+    const catchUps = this.#parking.positions()
+    await this.#read(this.#parts.volume.cursors, 'main', {
+      waitMsMax: catchUps.size > 0 ? 0 : options.fetchWaitMsMax,
+      signal,
+    })
+    const catchUpsNow = this.#parking.positions()
+    if (catchUpsNow.size > 0) await this.#read(catchUpsNow, 'catchUp', { waitMsMax: 0, signal })
+    for (const disk of this.#heartbeats.overdue()) this.#treatAsGap(disk.diskId)
+    this.#healer.tick()
+    await this.#copier.step()
+    if (this.#parts.volume.cursors.size === 0) await deps.clock.sleep(options.fetchWaitMsMax, signal)
+  }
+
+  async #read(
+    cursors: ReadonlyMap<number, bigint>,
+    mode: ReadMode,
+    how: { readonly waitMsMax: number; readonly signal: AbortSignal },
+  ): Promise<void> {
+    if (cursors.size === 0) return
+    const request = this.#requestFor(cursors, how.waitMsMax)
+    const outcomes = await this.#ahead.fetch(request, how.signal)
+    const batch = new ReceiveBatch()
+    const nexts = new Map<number, bigint>()
+    for (const outcome of outcomes) this.#take(batch, outcome, { mode, nexts })
+    // What follows is on its way while this becomes durable.
+    const onwards = new Map([...cursors, ...nexts])
+    const { fetchWaitMsMax } = this.#parts.options
+    if (mode === 'main' && batch.entries.length > 0 && how.waitMsMax > 0) {
+      this.#ahead.begin(this.#requestFor(onwards, fetchWaitMsMax), how.signal)
+    }
+    if (await this.#journal(batch, how.signal)) this.#moveOn(nexts, mode)
+    else return
+    const failed = outcomes.find((outcome) => outcome.kind === 'failed')
+    if (failed !== undefined) await this.#afterFailure(failed, how.signal)
+  }
+
+  #requestFor(cursors: ReadonlyMap<number, bigint>, waitMsMax: number): FetchRequest {
+    const { fetchPartitionBytesMax, fetchBytesMax } = this.#parts.options
+    const scaled = (bytes: number): number => Math.max(1, Math.floor(bytes / this.#fetchDivisor))
+    const positions = [...cursors].map(([kafkaPartition, kafkaOffset]) => ({
+      topic: this.#topic.name,
+      kafkaPartition,
+      kafkaOffset,
+    }))
+    return {
+      positions,
+      waitMsMax,
+      partitionBytesMax: scaled(fetchPartitionBytesMax),
+      bytesMax: scaled(fetchBytesMax),
+    }
+  }
+
+  #take(
+    batch: ReceiveBatch,
+    outcome: FetchOutcome,
+    to: { readonly mode: ReadMode; readonly nexts: Map<number, bigint> },
+  ): void {
+    const { kafkaPartition } = outcome
+    if (outcome.kind === 'outOfRange') {
+      this.#topic.outOfRange(outcome)
+      return
+    }
+    if (outcome.kind === 'failed') return
+    for (const record of outcome.records) {
+      this.#count(record)
+      const read = this.#reader.read(batch, { record, kafkaPartition, mode: to.mode })
+      // The record is tried again: everything before it counts.
+      if (!read) return void to.nexts.set(kafkaPartition, record.kafkaOffset)
+    }
+    to.nexts.set(kafkaPartition, outcome.nextKafkaOffset)
+  }
+
+  #count(record: FetchedRecord): void {
+    this.#parts.volume.stats.bytesFetched += record.value.byteLength
+  }
+
+  /** False when the journal refused: everything is fetched again after a while. */
+  async #journal(batch: ReceiveBatch, signal: AbortSignal): Promise<boolean> {
+    const { volume, deps, options } = this.#parts
+    try {
+      await this.#commit.commit(batch)
+      this.#fetchDivisor = 1
+      for (const disk of volume.disks.values())
+        if (disk.haltedBy('journal') !== null) volume.clear(disk, 'journal')
+      return true
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      volume.stats.journalFailures += 1
+      this.#fetchDivisor = Math.min(this.#fetchDivisor * 4, fetchDivisorMax)
+      const { nextCommand } = catalogue.JOURNAL_FAILED
+      const halt = haltOf(error, { code: 'JOURNAL_FAILED', nextCommand, message: '' })
+      for (const disk of volume.disks.values()) volume.raise(disk, 'journal', halt)
+      await deps.clock.sleep(options.retryMsMax / 5, signal)
+      return false
+    }
+  }
+
+  #moveOn(nexts: ReadonlyMap<number, bigint>, mode: ReadMode): void {
+    for (const [kafkaPartition, next] of nexts) {
+      if (mode === 'main') this.#parts.volume.cursors.set(kafkaPartition, next)
+      else for (const disk of this.#parking.advance(kafkaPartition, next)) this.#healer.onRereadDone(disk)
+    }
+  }
+
+  async #afterFailure(failed: Extract<FetchOutcome, { kind: 'failed' }>, signal: AbortSignal): Promise<void> {
+    const { volume, deps, options } = this.#parts
+    const { code, kafkaPartition, cause } = failed
+    volume.stats.fetchFailures += 1
+    this.#topic.doubt()
+    deps.logger.warn(
+      { event: 'fetch-failed', code, kafkaPartition, err: cause },
+      `partition ${kafkaPartition}: ${code}`,
+    )
+    await deps.clock.sleep(options.retryMsMin, signal)
+  }
+
+  /** What a heartbeat announced did not come, and no later set showed it. */
+  #treatAsGap(diskId: string): void {
+    const disk = this.#parts.volume.disk(diskId)
+    const { generation, generationId, fromSequence } = this.#heartbeats.missingOf(disk)
+    const why = `generation ${generation} is wanted from sequence ${fromSequence}: announced and not arrived`
+    const wanted = { kind: 'resend', generation, generationId, fromSequence } as const
+    this.#healer.onHalt(disk, { kind: 'halt', code: 'GAP', wanted, why }, { mayReread: false })
+  }
+}

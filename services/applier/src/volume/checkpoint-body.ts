@@ -1,0 +1,78 @@
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { assert, MiB } from '@blockferry/runtime'
+import type { DiskDescriptor, JudgeContext, Lineage, Position } from '@blockferry/disk-stream'
+import type { Lsn } from '@blockferry/segment-log'
+import type { ImageCut, StreamBase } from '../disk/disk.ts'
+import type { ImageIdentity } from '../ports.ts'
+
+const formatVersion = 1
+const bodyBytesMax = 64 * MiB
+
+/** One disk's line of the checkpoint. Everything here is already true on disk when it is written. */
+export interface CheckpointDisk {
+  readonly diskId: string
+  /** Kept, so that the journal can be applied while Kafka B is away. */
+  readonly descriptor: DiskDescriptor | null
+  readonly owner: JudgeContext['descriptor']
+  /** What the image holds: a prefix through here, unless `writingThrough` says that more was begun. */
+  readonly applied: Lineage
+  readonly writingThrough: Position | null
+  readonly resyncing: boolean
+  readonly appliedCapturedAtMs: number | null
+  readonly openableAsOfMs: number | null
+  readonly cut: ImageCut | null
+  readonly identity: ImageIdentity | null
+  /** Frames of this disk below are in the image. */
+  readonly replayFrom: Lsn
+  /** Stamps seen by heartbeats too (T5): a reverted source is told by them. */
+  readonly stamps: Lineage['stamps']
+  readonly kafkaPartition: number | null
+  /** Kafka offset of the newest set in `applied`. */
+  readonly appliedKafkaOffset: bigint | null
+  /** First record of this disk left in Kafka B. */
+  readonly parkedFrom: bigint | null
+  readonly base: StreamBase | null
+}
+
+export interface CheckpointBody {
+  /** Topic id of the mirrored updates: offsets mean nothing in another topic of the same name. */
+  readonly topicId: string | null
+  /** Next Kafka offset to read, by partition. */
+  readonly cursors: ReadonlyMap<number, bigint>
+  readonly replayFrom: Lsn
+  readonly disks: readonly CheckpointDisk[]
+}
+
+export const emptyCheckpoint: CheckpointBody = { topicId: null, cursors: new Map(), replayFrom: 0, disks: [] }
+
+/** Kafka offsets are bigints and travel as `{"kafkaOffset": "…"}`. */
+function replaceBigint(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? { kafkaOffset: value.toString() } : value
+}
+
+function reviveBigint(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('kafkaOffset' in value)) return value
+  const { kafkaOffset } = value
+  return typeof kafkaOffset === 'string' && Object.keys(value).length === 1 ? BigInt(kafkaOffset) : value
+}
+
+/** Packed JSON: the slots carry the checksum. */
+export function encodeCheckpoint(body: CheckpointBody): Buffer {
+  const { topicId, cursors, replayFrom, disks } = body
+  const plain = { formatVersion, topicId, cursors: [...cursors], replayFrom, disks }
+  return zstdCompressSync(Buffer.from(JSON.stringify(plain, replaceBigint), 'utf8'))
+}
+
+export function decodeCheckpoint(record: Buffer): CheckpointBody {
+  const json = zstdDecompressSync(record, { maxOutputLength: bodyBytesMax }).toString('utf8')
+  const plain = JSON.parse(json, reviveBigint) as {
+    formatVersion: number
+    topicId: string | null
+    cursors: [number, bigint][]
+    replayFrom: Lsn
+    disks: CheckpointDisk[]
+  }
+  assert(plain.formatVersion === formatVersion, 'the checkpoint was written by this format version')
+  const { topicId, replayFrom, disks } = plain
+  return { topicId, cursors: new Map(plain.cursors), replayFrom, disks }
+}
