@@ -1,0 +1,10 @@
+/** What tests, benchmarks and the demo share: a lab as a child process, and the checks of its outcome. */
+export * from './lab-client/lab-client.ts'
+export * from './lab-client/wait-for.ts'
+export * from './verification/compare-images.ts'
+export * from './verification/drained.ts'
+export * from './verification/read-counter.ts'
+export * from './verification/read-cut-ids.ts'
+export * from './verification/stream-audit.ts'
+export * from './demo/lag-watcher.ts'
+export * from './demo/paced-writer.ts'
