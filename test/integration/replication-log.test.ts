@@ -1,0 +1,172 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connectReplicationLog, siteTopicSpecs } from '@blockferry/replication-log'
+import {
+  type ConformanceHarness,
+  fetchOf,
+  freshTopic,
+  numbered,
+  readAll,
+  specOf,
+} from '@blockferry/replication-log/conformance-harness'
+import { replicationLogConformance } from '@blockferry/replication-log/conformance'
+import { codeOf } from '@blockferry/runtime'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.ts'
+import { KafkaProxy } from '../support/kafka-proxy.ts'
+import { describeWith, requireKafka } from '../support/requirements.ts'
+
+const patient = { produceDeadlineMs: 60_000, controlDeadlineMs: 60_000, metadataAgeMsMax: 100 }
+const impatient = { produceDeadlineMs: 1_000, topicUnknownWaitMs: 500, metadataAgeMsMax: 100 }
+
+/** A broker behind a proxy: the proxy is what the broker tells clients to connect to. */
+async function openCluster(): Promise<{
+  broker: KafkaBroker
+  proxy: KafkaProxy
+  dispose: () => Promise<void>
+}> {
+  const directory = await mkdtemp(join(tmpdir(), 'blockferry-kafka-'))
+  const proxy = await KafkaProxy.listen()
+  const broker = await startKafkaBroker({
+    directory,
+    advertisedPort: proxy.port,
+    onPort: proxy.forwardTo.bind(proxy),
+  })
+  return {
+    broker,
+    proxy,
+    dispose: async () => {
+      await broker[Symbol.asyncDispose]()
+      await proxy[Symbol.asyncDispose]()
+      await rm(directory, { recursive: true })
+    },
+  }
+}
+
+async function openKafka(): Promise<ConformanceHarness> {
+  const { broker, proxy, dispose } = await openCluster()
+  const brokers = [`127.0.0.1:${proxy.port}`]
+  return {
+    connect: (clientId, options) =>
+      connectReplicationLog({ brokers, clientId, ...(options?.impatient === true ? impatient : patient) }),
+    deleteTopic: async (topic) => {
+      await using log = await connectReplicationLog({ brokers, clientId: 'deleter', ...patient })
+      await log.deleteTopic(topic)
+    },
+    killBrokers: () => broker.kill(),
+    startBrokers: () => broker.start(),
+    loseNextAcknowledgement: () => proxy.loseNextProduceAnswer(),
+    [Symbol.asyncDispose]: dispose,
+  }
+}
+
+describeWith([requireKafka], 'the Kafka log', () => {
+  describe('conforms', () => replicationLogConformance(openKafka))
+  describe('behind a broker that falls silent', () => silenceClaims())
+})
+
+function silenceClaims(): void {
+  let cluster: Awaited<ReturnType<typeof openCluster>>
+  beforeAll(async () => {
+    cluster = await openCluster()
+  })
+  afterAll(() => cluster.dispose())
+  const connectQuick = () =>
+    connectReplicationLog({
+      brokers: [`127.0.0.1:${cluster.proxy.port}`],
+      clientId: 'quick',
+      requestTimeoutMs: 400,
+      produceDeadlineMs: 1_500,
+      controlDeadlineMs: 20_000,
+    })
+
+  test('never appends late bytes of a produce that threw behind newer records (P2)', async () => {
+    await using log = await connectQuick()
+    const partition = { topic: freshTopic(), kafkaPartition: 0 }
+    await log.ensureTopics([specOf(partition.topic)])
+    await log.produce({ ...partition, records: numbered(0, 5) })
+    const held = cluster.proxy.holdProduces()
+    await expect(log.produce({ ...partition, records: numbered(5, 5) })).rejects.toMatchObject({
+      code: 'KAFKA_TIMEOUT',
+    })
+    held.stop()
+    await log.produce({ ...partition, records: numbered(5, 5) })
+    await log.produce({ ...partition, records: numbered(10, 5) })
+    expect(held.connections).toBeGreaterThan(1)
+    await held.deliver()
+    expect((await readAll(log, partition)).numbers).toEqual(Array.from({ length: 15 }, (_, index) => index))
+  })
+
+  test('takes records grouped anew after a produce that threw but was appended (P1)', async () => {
+    await using log = await connectQuick()
+    const partition = { topic: freshTopic(), kafkaPartition: 0 }
+    await log.ensureTopics([specOf(partition.topic)])
+    await log.produce({ ...partition, records: numbered(0, 5) })
+    const answered = cluster.proxy.loseProduceAnswers()
+    await expect(log.produce({ ...partition, records: numbered(5, 5) })).rejects.toBeDefined()
+    answered()
+    await log.produce({ ...partition, records: numbered(5, 3) })
+    await log.produce({ ...partition, records: numbered(8, 9) })
+    const { numbers } = await readAll(log, partition)
+    expect(numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
+  })
+
+  test('gives up within its deadlines, and goes on when the broker does', async () => {
+    await using log = await connectQuick()
+    const partition = { topic: freshTopic(), kafkaPartition: 0 }
+    await log.ensureTopics([specOf(partition.topic)])
+    for (let round = 0; round < 3; round += 1) {
+      const first = round * 10
+      await log.produce({ ...partition, records: numbered(first, 5) })
+      cluster.broker.pause()
+      const startedMs = performance.now()
+      const failure = await log.produce({ ...partition, records: numbered(first + 5, 5) }).catch(codeOf)
+      const fetched = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }], 100))
+      expect(performance.now() - startedMs).toBeLessThan(6_000)
+      cluster.broker.resume()
+      expect(failure).toBe('KAFKA_TIMEOUT')
+      expect(fetched).toMatchObject([{ kind: 'failed', code: 'KAFKA_TIMEOUT' }])
+      await produceUntilDone(() => log.produce({ ...partition, records: numbered(first + 5, 5) }))
+      await produceUntilDone(() => log.produce({ ...partition, records: numbered(first + 10, 5) }))
+    }
+    const { numbers } = await readAll(log, partition)
+    expect([...new Set(numbers)]).toEqual(Array.from({ length: 35 }, (_, index) => index))
+    expect(stepsBackBeyond(numbers, 5)).toEqual([])
+  })
+
+  test('offers every topic of a site with the limits of the design, unchanged at a second start', async () => {
+    await using log = await connectQuick()
+    const specs = siteTopicSpecs({ site: 'site-a', peerSite: 'site-b' })
+    const created = await log.ensureTopics(specs)
+    expect(await log.ensureTopics(specs)).toEqual(created)
+    expect(created.map(({ topic, partitions }) => `${topic} ${partitions}`).toSorted()).toEqual([
+      'disks 1',
+      'positions 1',
+      'requests 1',
+      'site-b.disks 1',
+      'site-b.positions 1',
+      'site-b.requests 1',
+      'site-b.updates 4',
+      'updates 4',
+      'writes 4',
+    ])
+  })
+}
+
+/** At least once: what threw is sent again, as every caller does. */
+async function produceUntilDone(produce: () => Promise<unknown>): Promise<void> {
+  for (let attempts = 0; attempts < 20; attempts += 1) {
+    if ((await produce().catch(codeOf)) !== 'KAFKA_TIMEOUT') return
+  }
+  throw new Error('the broker did not come back')
+}
+
+/** Places where a number is further back than one repeated batch explains. */
+function stepsBackBeyond(numbers: readonly number[], batch: number): readonly number[] {
+  let highest = -1
+  return numbers.filter((number) => {
+    highest = Math.max(highest, number)
+    return highest - number >= batch
+  })
+}

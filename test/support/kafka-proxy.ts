@@ -1,0 +1,153 @@
+import { once } from 'node:events'
+import { type Server, type Socket, connect, createServer } from 'node:net'
+import { assert } from '@blockferry/runtime'
+
+const produceApiKey = 0
+const frameHeadBytes = 6
+
+/** Stands between clients and a broker, and can lose the answer to a produce that the broker performed. */
+export class KafkaProxy implements AsyncDisposable {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #brokerPort = 0
+  #answersToLose = 0
+  #held: HeldRequests | null = null
+
+  private constructor(server: Server) {
+    this.#server = server
+    server.on('connection', (client) => this.#bridge(client))
+  }
+
+  static async listen(): Promise<KafkaProxy> {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return new KafkaProxy(server)
+  }
+
+  get port(): number {
+    const address = this.#server.address()
+    assert(typeof address === 'object' && address !== null, 'the proxy listens')
+    return address.port
+  }
+
+  forwardTo(brokerPort: number): void {
+    this.#brokerPort = brokerPort
+  }
+
+  loseNextProduceAnswer(): void {
+    this.#answersToLose += 1
+  }
+
+  /** Every produce answer is lost until the function returned is called. */
+  loseProduceAnswers(): () => void {
+    this.#answersToLose = Number.POSITIVE_INFINITY
+    return () => {
+      this.#answersToLose = 0
+    }
+  }
+
+  /** From now until `stop`, produces stay here, each with its connection, as in a slow link's buffers. */
+  holdProduces(): HeldRequests {
+    this.#held = new HeldRequests(() => {
+      this.#held = null
+    })
+    return this.#held
+  }
+
+  #bridge(client: Socket): void {
+    const broker = connect(this.#brokerPort, '127.0.0.1')
+    let loseAnswer = false
+    let holding: HeldRequests | null = null
+    const requests = new RequestFrames((apiKey) => {
+      if (apiKey !== produceApiKey) return
+      holding ??= this.#held
+      if (this.#answersToLose === 0) return
+      this.#answersToLose -= 1
+      loseAnswer = true
+    })
+    client.on('data', (chunk) => {
+      requests.take(chunk)
+      if (holding === null) broker.write(chunk)
+      else holding.add(broker, chunk)
+    })
+    broker.on('data', (chunk) => {
+      if (loseAnswer) client.destroy()
+      else client.write(chunk)
+    })
+    for (const [one, other] of [
+      [client, broker],
+      [broker, client],
+    ] as const) {
+      this.#sockets.add(one)
+      // Either side's end or reset is passed on by the close that follows.
+      one.on('error', () => one.destroy())
+      one.on('close', () => {
+        this.#sockets.delete(one)
+        // What is held outlives the client that gave up on it.
+        if (one !== client || holding === null) other.destroy()
+      })
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
+
+/** Finds the API key of each request in a byte stream, wherever the chunks are cut. */
+class RequestFrames {
+  readonly #onRequest: (apiKey: number) => void
+  #head = Buffer.alloc(0)
+  #skipBytes = 0
+
+  constructor(onRequest: (apiKey: number) => void) {
+    this.#onRequest = onRequest
+  }
+
+  take(chunk: Buffer): void {
+    let rest = Buffer.concat([this.#head, chunk.subarray(Math.min(this.#skipBytes, chunk.length))])
+    this.#skipBytes = Math.max(0, this.#skipBytes - chunk.length)
+    while (this.#skipBytes === 0 && rest.length >= frameHeadBytes) {
+      this.#onRequest(rest.readInt16BE(4))
+      const frameBytes = 4 + rest.readInt32BE(0)
+      this.#skipBytes = Math.max(0, frameBytes - rest.length)
+      rest = rest.subarray(Math.min(frameBytes, rest.length))
+    }
+    this.#head = rest
+  }
+}
+
+/** Requests on their way that arrive later than anybody expected. */
+export class HeldRequests {
+  readonly #chunks = new Map<Socket, Buffer[]>()
+  readonly #onStop: () => void
+
+  constructor(onStop: () => void) {
+    this.#onStop = onStop
+  }
+
+  get connections(): number {
+    return this.#chunks.size
+  }
+
+  add(broker: Socket, chunk: Buffer): void {
+    this.#chunks.set(broker, [...(this.#chunks.get(broker) ?? []), chunk])
+  }
+
+  /** New connections pass again; what is held stays held. */
+  stop(): void {
+    this.#onStop()
+  }
+
+  /** The broker gets them now; resolves when it answered each connection. */
+  async deliver(): Promise<void> {
+    for (const [broker, chunks] of this.#chunks) {
+      const answered = once(broker, 'data')
+      broker.write(Buffer.concat(chunks))
+      await answered
+      broker.destroy()
+    }
+  }
+}
