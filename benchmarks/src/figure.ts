@@ -1,0 +1,56 @@
+/** One measured number. `bound` and `aim` say what it is held against: a bound that fails fails the run. */
+export interface Figure {
+  readonly name: string
+  readonly value: number
+  readonly unit: string
+  readonly bound?: { readonly max: number }
+  readonly aim?: { readonly min: number }
+  /** How it was made, where the name does not say it: run counts, spread. */
+  readonly note?: string
+}
+
+export interface Skipped {
+  readonly name: string
+  readonly reason: string
+}
+
+export interface Report {
+  readonly figures: Figure[]
+  readonly skipped: Skipped[]
+}
+
+export function verdictOf(figure: Figure): string {
+  if (figure.bound !== undefined) return figure.value <= figure.bound.max ? 'holds' : 'FAILS'
+  if (figure.aim !== undefined) return figure.value >= figure.aim.min ? 'met' : 'not met'
+  return ''
+}
+
+export function renderReport(report: Report): string {
+  const rows = report.figures.map((figure) => [
+    figure.name,
+    `${format(figure.value)} ${figure.unit}`.trim(),
+    figure.bound === undefined
+      ? figure.aim === undefined
+        ? ''
+        : `aim ≥ ${figure.aim.min}`
+      : `≤ ${figure.bound.max}`,
+    verdictOf(figure),
+    figure.note ?? '',
+  ])
+  for (const { name, reason } of report.skipped) rows.push([name, 'skipped', '', '', reason])
+  const head = ['figure', 'measured', 'held against', 'verdict', 'how']
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function format(value: number): string {
+  if (Math.abs(value) >= 100) return value.toFixed(0)
+  return value.toFixed(2)
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}

@@ -1,0 +1,44 @@
+import { writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { BenchLab } from './bench-lab.ts'
+import { renderReport, verdictOf, type Report } from './figure.ts'
+import { missingTool } from './peers/peer.ts'
+import { measureDelayAndMemory } from './scenarios/delay-and-memory.ts'
+import { measureGuestPath } from './scenarios/guest-path.ts'
+import { measureThroughput } from './scenarios/throughput.ts'
+
+/** `npm run bench -- [--json FILE] [--seconds N] [--rounds N] [--only NAME]`; method in benchmarks/README.md. */
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    seconds: { type: 'string', default: '60' },
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+  },
+})
+const seconds = Number(values.seconds)
+const rounds = Number(values.rounds)
+const report: Report = { figures: [], skipped: [] }
+
+const scenarios = {
+  delay: (lab: BenchLab) => measureDelayAndMemory(lab, { report, seconds }),
+  guest: (lab: BenchLab) => measureGuestPath(lab, { report, seconds: Math.min(seconds, 10), rounds }),
+  throughput: (lab: BenchLab) => measureThroughput(lab, { report, seconds: Math.min(seconds, 10) }),
+}
+
+const noFio = missingTool('fio')
+if (noFio !== null) {
+  process.stderr.write(`bench: ${noFio}; it makes the load of every scenario: install fio\n`)
+  process.exit(1)
+}
+{
+  await using lab = await BenchLab.start()
+  for (const [name, scenario] of Object.entries(scenarios)) {
+    if (values.only !== undefined && values.only !== name) continue
+    process.stderr.write(`bench: ${name}…\n`)
+    await scenario(lab)
+  }
+}
+process.stdout.write(`${renderReport(report)}\n`)
+if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`)
+process.exitCode = report.figures.some((figure) => verdictOf(figure) === 'FAILS') ? 1 : 0

@@ -1,0 +1,116 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createRandomImage, type BenchLab } from '../bench-lab.ts'
+import { median, type Report } from '../figure.ts'
+import { fioRandomWrites, type FioResult } from '../fio.ts'
+import { startNbdkitFile } from '../peers/nbdkit-file.ts'
+import { missingTool, type Peer } from '../peers/peer.ts'
+import { startQemuMirror } from '../peers/qemu-mirror.ts'
+
+interface Contest {
+  readonly title: string
+  readonly tool: string
+  readonly startPeer: (directory: string) => Promise<Peer>
+  /** Runs a load on our side, under this contest's conditions. */
+  readonly ours: (load: () => Promise<FioResult>) => Promise<FioResult>
+}
+
+const depth = 16
+
+/** 4 KiB random writes at depth 16 through the tap against two peers, in alternating runs on one machine. */
+export async function measureGuestPath(
+  lab: BenchLab,
+  options: { report: Report; seconds: number; rounds: number },
+): Promise<void> {
+  const contests: readonly Contest[] = [
+    {
+      title: 'whole lab running, against QEMU background mirror',
+      tool: 'qemu-storage-daemon',
+      startPeer: async (directory) => {
+        const images = { imagePath: join(directory, 'peer.raw'), mirrorPath: join(directory, 'mirror.raw') }
+        await createRandomImage(images.imagePath)
+        await createRandomImage(images.mirrorPath)
+        return startQemuMirror({ directory, ...images })
+      },
+      ours: (load) => load(),
+    },
+    {
+      title: 'only Kafka A behind it, against nbdkit file',
+      tool: 'nbdkit',
+      startPeer: async (directory) => {
+        const imagePath = join(directory, 'peer.raw')
+        await createRandomImage(imagePath)
+        return startNbdkitFile({ directory, imagePath })
+      },
+      ours: (load) => lab.whileStopped(['aggregator', 'mirror', 'kafka-b', 'applier'], load),
+    },
+  ]
+  for (const contest of contests) await runContest(contest, { lab, ...options })
+}
+
+async function runContest(
+  contest: Contest,
+  context: { lab: BenchLab; report: Report; seconds: number; rounds: number },
+): Promise<void> {
+  const { lab, report, seconds, rounds } = context
+  const name = `4 KiB random writes QD16, ${contest.title}`
+  const reason = missingTool('fio') ?? missingTool(contest.tool)
+  if (reason !== null) {
+    report.skipped.push({ name, reason })
+    return
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'blockferry-peer-'))
+  try {
+    const pairs: { ours: FioResult; theirs: FioResult }[] = []
+    for (let round = 0; round < rounds; round += 1) {
+      pairs.push(
+        await runPair(contest, { lab, seconds, directory: await mkdtemp(join(directory, 'round-')) }),
+      )
+    }
+    pushContest(report, { name, pairs, seconds })
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function runPair(
+  contest: Contest,
+  context: { lab: BenchLab; seconds: number; directory: string },
+): Promise<{ ours: FioResult; theirs: FioResult }> {
+  const { lab, seconds, directory } = context
+  const load = { exportName: 'vda', blockBytes: 4096, depth, seconds }
+  await lab.drained(300_000)
+  const ours = await contest.ours(() => fioRandomWrites({ ...load, socketPath: lab.socketPath }))
+  // The peer gets a machine that is as idle as ours found it.
+  await lab.drained(300_000)
+  await using peer = await contest.startPeer(directory)
+  const theirs = await fioRandomWrites({ ...load, socketPath: peer.socketPath })
+  return { ours, theirs }
+}
+
+function pushContest(
+  report: Report,
+  contest: { name: string; pairs: readonly { ours: FioResult; theirs: FioResult }[]; seconds: number },
+): void {
+  const { name, pairs, seconds } = contest
+  const ratios = pairs.map((pair) => pair.ours.iops / pair.theirs.iops)
+  const pick = (side: 'ours' | 'theirs', field: 'iops' | 'p99Ms' | 'p50Ms') =>
+    median(pairs.map((pair) => pair[side][field]))
+  const spread = `median of ${pairs.length} alternating runs of ${seconds} s, ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`
+  report.figures.push(
+    { name: `${name}: ratio of IOPS`, value: median(ratios), unit: '×', aim: { min: 1 }, note: spread },
+    {
+      name: `${name}: ours`,
+      value: pick('ours', 'iops'),
+      unit: 'IOPS',
+      note: `p50 ${pick('ours', 'p50Ms').toFixed(2)} ms, p99 ${pick('ours', 'p99Ms').toFixed(2)} ms`,
+    },
+    {
+      name: `${name}: peer`,
+      value: pick('theirs', 'iops'),
+      unit: 'IOPS',
+      note: `p50 ${pick('theirs', 'p50Ms').toFixed(2)} ms, p99 ${pick('theirs', 'p99Ms').toFixed(2)} ms`,
+    },
+  )
+}
