@@ -11,7 +11,7 @@ interface Turn {
   readonly position: FetchPosition
   outcome: FetchOutcome | null
   failures: number
-  /** Not asked again before this; infinite when another try cannot help within this fetch. */
+  /** Not asked again before this. */
   restUntilMs: number
 }
 
@@ -32,7 +32,8 @@ export async function fetchOnce(
   const order = turns.map((_, index) => turns[(index + rotation) % turns.length])
   for (;;) {
     const active = order.filter((turn): turn is Turn => turn !== undefined && turn.restUntilMs <= nowMs())
-    const waitMs = Math.max(0, Math.min(deadlineMs, earliestRestEnd(turns)) - nowMs())
+    const untilMs = Math.min(deadlineMs, earliestRestEnd(turns)) - nowMs()
+    const waitMs = Math.max(0, Math.min(untilMs, deps.limits.pollWaitMsMax))
     if (active.length === 0) await pause(waitMs, signal)
     else await pollTurns(deps, { request, active, waitMs, signal })
     if (nowMs() >= deadlineMs || turns.some(isNews)) return turns.map(finalOutcome)
@@ -68,9 +69,13 @@ async function pollTurns(
   }
 }
 
+/**
+ * What no retry should heal rests longest, but is asked again too: a broker that comes up answers things
+ * that are not so a second later, and a position given up would stay silent for the rest of a long fetch.
+ */
 function rest(turn: Turn, cause: unknown, limits: ConnectionLimits): void {
-  const worthRetrying = isTransient(cause) || isUnknownTopic(cause)
-  turn.restUntilMs = worthRetrying ? nowMs() + backoffMs(turn.failures, limits) : Number.POSITIVE_INFINITY
+  const mayPass = isTransient(cause) || isUnknownTopic(cause)
+  turn.restUntilMs = nowMs() + (mayPass ? backoffMs(turn.failures, limits) : limits.backoffMsMax)
   turn.failures += 1
 }
 

@@ -5,6 +5,8 @@ import { fault } from '../faults.ts'
 
 /** Kafka's names of errors that another try, or another broker, can change. */
 const transientNames = new Set([
+  // A broker that is starting or stopping answers this for requests it serves a second later.
+  'UNKNOWN_SERVER_ERROR',
   'CORRUPT_MESSAGE',
   'LEADER_NOT_AVAILABLE',
   'NOT_LEADER_OR_FOLLOWER',
@@ -46,6 +48,7 @@ const codesByName: Readonly<Record<string, ReplicationLogCode>> = {
   PRODUCER_FENCED: 'PRODUCER_FENCED',
   FENCED_INSTANCE_ID: 'GROUP_MEMBER_FENCED',
   UNSUPPORTED_VERSION: 'KAFKA_UNSUPPORTED',
+  UNKNOWN_SERVER_ERROR: 'KAFKA_REJECTED',
 }
 
 /** Kafka's name of an error code in a response. */

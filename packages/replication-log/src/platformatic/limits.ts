@@ -5,6 +5,8 @@ export interface ConnectionLimits {
   readonly connectTimeoutMs: number
   /** From sending a request to its answer, beyond what the request itself asks the broker to wait. */
   readonly requestTimeoutMs: number
+  /** The longest one fetch request waits in a broker: an answer lost unnoticed costs no more than this and the timeout. */
+  readonly pollWaitMsMax: number
   /** How long one produce retries its frozen batch before it throws. */
   readonly produceDeadlineMs: number
   /** The same for offsets, topics, deletes and group joins. */
@@ -26,6 +28,7 @@ export interface ConnectionLimits {
 export const defaultConnectionLimits: ConnectionLimits = {
   connectTimeoutMs: 3_000,
   requestTimeoutMs: 8_000,
+  pollWaitMsMax: 5_000,
   produceDeadlineMs: 10_000,
   controlDeadlineMs: 15_000,
   backoffMsMin: 50,

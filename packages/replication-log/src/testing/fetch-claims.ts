@@ -175,14 +175,14 @@ function failureClaims(opened: Opened): void {
     await opened().killBrokers()
     const during = await waiting
     const absent = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }], 300))
-    const returning = log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }], 60_000))
+    const returning = log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }], 90_000))
     await opened().startBrokers()
     expect(during).toHaveLength(1)
     expect(absent).toMatchObject([{ kind: 'failed', code: 'KAFKA_UNREACHABLE' }])
     const returned = await returning
     expect(returned.map((outcome) => (outcome.kind === 'failed' ? outcome.cause : null))).toEqual([null])
     expect(returned).toMatchObject([{ kind: 'records', nextKafkaOffset: 3n }])
-  }, 120_000)
+  }, 150_000)
 }
 
 function offsetClaims(opened: Opened): void {
