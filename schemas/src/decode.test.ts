@@ -120,6 +120,34 @@ describe('a message', () => {
   })
 })
 
+describe('a cut that does not list the disk whose stream carries it is refused, for it could never complete (S6)', () => {
+  const cut = {
+    kind: 'recoveryPoint',
+    capturedAtMs: 1,
+    cutId: 'ab'.repeat(16),
+    groupId: null,
+    members: ['vda', 'vdx'],
+    name: null,
+    requestId: null,
+    wallTimeMs: 1,
+  } as const
+  const inGroup = encodeWriteGroup(group({ events: [cut], payload: Buffer.alloc(0) }))
+  const inSet = encodeUpdateSet(set({ mark: cut }))
+
+  test.each([
+    ['write group', inGroup],
+    ['update set', inSet],
+  ])('%s', (_name, message) => {
+    expect(refusal(message)).toBeNull()
+    const foreign = Buffer.from(message)
+    foreign.write('vdy', message.lastIndexOf('vda'))
+    expect(refusal(foreign)).toBe('INVALID_RECORD')
+    const twice = Buffer.from(message)
+    twice.write('vda', message.lastIndexOf('vdx'))
+    expect(refusal(twice)).toBe('INVALID_RECORD')
+  })
+})
+
 describe('a length or count beyond its limit is refused before anything is allocated for it', () => {
   test('disk id', () => {
     expect(refusal(uncheckedHead('x'.repeat(idBytesMax + 1)).finish())).toBe('RECORD_TOO_LONG')

@@ -119,6 +119,14 @@ function readRecoveryPoint(from: AvroReader, capturedAtMs: number): RecoveryPoin
   }
 }
 
+/** S6: what is wrong with a cut's mark in the stream of this disk; null for every other event. */
+export function problemOfCut(diskId: string, event: StreamEvent | null | undefined): string | null {
+  if (event?.kind !== 'recoveryPoint') return null
+  const members = new Set(event.members)
+  if (members.size !== event.members.length) return 'its cut lists a member twice'
+  return members.has(diskId) ? null : 'its cut does not list the disk itself'
+}
+
 function writeDigest(to: AvroWriter, digest: DigestEvent): void {
   to.array(digest.extents, { what: 'digest extents', countMax: digestExtentsMax }, (extent) => {
     writeExtent(to, extent, writeBytesMax)

@@ -4,7 +4,7 @@ import { assert } from '@blockferry/runtime'
 import type { AvroReader } from './avro-reader.ts'
 import { AvroWriter } from './avro-writer.ts'
 import { fault } from './error-catalogue.ts'
-import { readLength, readMark, writeMark } from './event-codec.ts'
+import { problemOfCut, readLength, readMark, writeMark } from './event-codec.ts'
 import { readGeneration, writeGeneration } from './generation-codec.ts'
 import { safeMax, updateSetExtentsMax, updateSetJointsMax } from './limits.ts'
 import { schemas, startMessage } from './single-object.ts'
@@ -139,7 +139,7 @@ function problemOf(set: UpdateSet): string | null {
     return `payload of ${set.payload.length} bytes for extents of ${dataBytes}`
   }
   if (set.payload.length > dataBytes) return 'the packed payload is longer than its data'
-  return problemOfJoints(set) ?? problemOfExtents(set.extents)
+  return problemOfJoints(set) ?? problemOfExtents(set.extents) ?? problemOfCut(set.diskId, set.mark)
 }
 
 function problemOfJoints(set: UpdateSet): string | null {

@@ -5,7 +5,7 @@ import { assert } from '@blockferry/runtime'
 import type { AvroReader } from './avro-reader.ts'
 import { AvroWriter } from './avro-writer.ts'
 import { fault } from './error-catalogue.ts'
-import { readEvent, writeEvent } from './event-codec.ts'
+import { problemOfCut, readEvent, writeEvent } from './event-codec.ts'
 import { readGeneration, writeGeneration } from './generation-codec.ts'
 import { safeMax, writeGroupEventsMax } from './limits.ts'
 import { schemas, startMessage } from './single-object.ts'
@@ -103,7 +103,8 @@ function problemOf(group: WriteGroup, payloadBytes: number): string | null {
     return 'a mark is not the last event'
   }
   const dataBytes = dataBytesOf(events)
-  return dataBytes === payloadBytes ? null : `payload of ${payloadBytes} bytes for writes of ${dataBytes}`
+  if (dataBytes !== payloadBytes) return `payload of ${payloadBytes} bytes for writes of ${dataBytes}`
+  return problemOfCut(group.diskId, events.at(-1))
 }
 
 function dataBytesOf(events: readonly StreamEvent[]): number {

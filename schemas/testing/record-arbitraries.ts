@@ -79,6 +79,12 @@ const mark: fc.Arbitrary<MarkEvent> = fc.oneof(
   fc.record({ kind: fc.constant('geometry' as const), capturedAtMs: timeMs, sizeBytes: safe }),
 )
 
+/** A cut's mark lists the disk that carries it, and each member once. */
+function carriedBy(diskId: string, event: MarkEvent | null): MarkEvent | null {
+  if (event?.kind !== 'recoveryPoint') return event
+  return { ...event, members: [...new Set([diskId, ...event.members])] }
+}
+
 /** An event, with its data when it is a write. */
 const dataOrZero: fc.Arbitrary<{ event: StreamEvent; data: Buffer }> = fc.oneof(
   fc.record({ ...place, data: fc.uint8Array({ minLength: 1, maxLength: 64 }) }).map(({ data, ...at }) => ({
@@ -103,7 +109,8 @@ const writeGroup: fc.Arbitrary<AnyRecord> = fc
     body: fc.array(dataOrZero, { minLength: 1, maxLength: 12 }),
     mark: maybe(mark),
   })
-  .map(({ head, body, mark: last }) => {
+  .map(({ head, body, mark: drawn }) => {
+    const last = carriedBy(head.diskId, drawn)
     const payload = Buffer.concat(body.map(({ data }) => data))
     const events = [...body.map(({ event }) => event), ...(last === null ? [] : [last])]
     return { kind: 'WriteGroup', record: { ...head, events, payloadCrc: crc32(payload), payload } }
@@ -161,6 +168,7 @@ const updateSet: fc.Arbitrary<AnyRecord> = fc
       kind: 'UpdateSet',
       record: {
         ...head,
+        mark: carriedBy(head.diskId, head.mark),
         firstSequence,
         lastSequence: at,
         chainAfter: joints.at(-1)?.chain ?? 0,
