@@ -68,7 +68,8 @@ async function measureMirrorAlone(
   await lab.client.setLink({ up: false })
   const written = await fioRandomWrites(load)
   await settled(siteA)
-  return lab.whileStopped(['applier', 'aggregator', 'tap-agent'], async () => {
+  // Awaited here: the logs above are closed when this function returns.
+  return await lab.whileStopped(['applier', 'aggregator', 'tap-agent'], async () => {
     const target = await endOffsets(siteA, 'updates')
     const remoteBefore = await endOffsets(siteB, 'site-a.updates')
     const records = target - before
@@ -85,15 +86,22 @@ async function measureMirrorAlone(
   })
 }
 
-/** The aggregator has put everything of the run into `updates`. */
+/** In `idleMs`: heartbeats in each partition of both topics; a load makes ten times as many. */
+const idleRecordsMax = 40
+const idleMs = 3000
+
+/** The aggregator has put everything of the run into `updates`: what still comes is what comes without a load. */
 async function settled(siteA: ReplicationLog): Promise<void> {
-  let last = -1n
+  const recordCount = async () => (await endOffsets(siteA, 'writes')) + (await endOffsets(siteA, 'updates'))
+  let base = await recordCount()
   let sinceMs = performance.now()
   const quiet = async () => {
-    const now = await endOffsets(siteA, 'writes')
-    if (now !== last) sinceMs = performance.now()
-    last = now
-    return performance.now() - sinceMs > 5000
+    const count = await recordCount()
+    if (count - base > BigInt(idleRecordsMax)) {
+      base = count
+      sinceMs = performance.now()
+    }
+    return performance.now() - sinceMs > idleMs
   }
   await waitFor(quiet, { what: 'the source site to settle', deadlineMs: 120_000, everyMs: 500 })
 }
