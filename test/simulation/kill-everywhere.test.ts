@@ -4,11 +4,11 @@ import { countSteps, type KillPlan, runWithKill, stepsOf, victims } from './kill
 
 /*
  * A short fixed workload; each process killed right after each of its steps, that is at every await of a port.
- * By default a twentieth of the steps, another twentieth every day; BLOCKFERRY_SIM_ROTATION=N picks one.
+ * By default a tenth of the steps, another tenth every day; BLOCKFERRY_SIM_ROTATION=N picks one.
  */
 
 const long = process.env['BLOCKFERRY_TEST_COUNTS'] === 'long'
-const stride = long ? 1 : 20
+const stride = long ? 1 : 10
 const rotation = Number(process.env['BLOCKFERRY_SIM_ROTATION'] ?? Math.floor(Date.now() / 86_400_000))
 const seed = 1
 
