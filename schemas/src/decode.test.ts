@@ -90,11 +90,6 @@ describe('a message', () => {
     expect(decoded.kind === 'WriteGroup' && decoded.record.payload.buffer === message.buffer).toBe(true)
   })
 
-  test('may have its payload given in parts', () => {
-    const parts = [Buffer.alloc(4096, 7), Buffer.alloc(1, 7), Buffer.alloc(4095, 7)]
-    expect(encodeWriteGroup(group(), { parts }).equals(message)).toBe(true)
-  })
-
   test('is refused at every length shorter than its own', () => {
     for (let length = 0; length < message.length; length += length < 400 ? 1 : 997) {
       expect([length, refusal(message.subarray(0, length))]).toEqual([length, 'TRUNCATED_RECORD'])

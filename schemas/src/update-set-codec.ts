@@ -23,14 +23,14 @@ const jointBytesTypical = 9
 
 /** An UpdateSet as a message. Asserts every limit and the payload CRC (pair of the check in decodeRecord). */
 export function encodeUpdateSet(set: UpdateSet): Buffer {
-  const payloadBytes = checkPayload(set.payloadCrc, [set.payload])
+  checkPayload(set.payloadCrc, set.payload)
   const problem = problemOf(set)
   assert(problem === null, `update set of ${set.diskId}: ${problem}`)
   const to = new AvroWriter(
     headerBytesTypical +
       extentBytesTypical * set.extents.length +
       jointBytesTypical * set.joints.length +
-      payloadBytes,
+      set.payload.length,
   )
   startMessage(to, schemas.UpdateSet)
   writeHeader(to, set)

@@ -13,8 +13,6 @@ import { schemas, startMessage } from './single-object.ts'
 const eventBytesTypical = 32
 
 export interface EncodeWriteGroupOptions {
-  /** The payload in parts, one after another, instead of `group.payload`: a shipper need not join what it read. */
-  readonly parts?: readonly Buffer[]
   /** Where to write the message, if it is large enough: a shipper sends so much that fresh buffers keep the collector busy. */
   readonly into?: Buffer
   /** True when the caller has just computed `payloadCrc` from these very bytes: a second pass would prove nothing. */
@@ -26,11 +24,9 @@ export interface EncodeWriteGroupOptions {
  * what we damage ourselves must not leave (pair of the check in decodeRecord).
  */
 export function encodeWriteGroup(group: WriteGroup, options: EncodeWriteGroupOptions = {}): Buffer {
-  const { into, parts = [group.payload] } = options
-  const payloadBytes =
-    options.payloadCrcIsFresh === true
-      ? parts.reduce((sum, part) => sum + part.length, 0)
-      : checkPayload(group.payloadCrc, parts)
+  const { into } = options
+  if (options.payloadCrcIsFresh !== true) checkPayload(group.payloadCrc, group.payload)
+  const payloadBytes = group.payload.length
   const problem = problemOf(group, payloadBytes)
   assert(problem === null, `write group of ${group.diskId}: ${problem}`)
   const to = new AvroWriter(2048 + eventBytesTypical * group.events.length + payloadBytes, into)
@@ -47,7 +43,7 @@ export function encodeWriteGroup(group: WriteGroup, options: EncodeWriteGroupOpt
     writeEvent(to, event, baseTimeMs),
   )
   to.uint32('payload CRC', group.payloadCrc)
-  to.bytes('payload', parts, writeGroupBytesMax)
+  to.bytes('payload', [group.payload], writeGroupBytesMax)
   const message = to.finish()
   assert(message.length <= messageBytesMax, `message of ${message.length} bytes`)
   return message
@@ -81,16 +77,10 @@ export function readWriteGroup(from: AvroReader): WriteGroup {
   return group
 }
 
-/** Asserts the CRC over the parts; returns their length. */
-export function checkPayload(payloadCrc: number, parts: readonly Buffer[]): number {
-  let crc = 0
-  let payloadBytes = 0
-  for (const part of parts) {
-    crc = crc32(part, crc)
-    payloadBytes += part.length
-  }
+/** Asserts that the CRC is the payload's. */
+export function checkPayload(payloadCrc: number, payload: Buffer): void {
+  const crc = crc32(payload)
   assert(crc === payloadCrc, `payload CRC is ${payloadCrc}, the payload's is ${crc}`)
-  return payloadBytes
 }
 
 /** What no writer of ours produces; null when all is well. */
