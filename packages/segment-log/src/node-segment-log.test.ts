@@ -33,7 +33,9 @@ test('a reader in another thread sees every frame once, in order, while the writ
   const task = { directory, memory, lastNumber }
   const worker = new Worker(new URL('testing/follower-worker.ts', import.meta.url), { workerData: task })
   const report = once(worker, 'message')
-  const failure = once(worker, 'error').then(([error]) => Promise.reject(error as Error))
+  const failure = once(worker, 'exit').then(([code]) =>
+    Promise.reject(new Error(`the reader ended: ${code}`)),
+  )
   for (let number = 0; number <= lastNumber;) {
     const bodies: Buffer[][] = []
     for (const stop = number + 1 + (number % 7); number < stop && number <= lastNumber; number += 1) {

@@ -14,7 +14,8 @@ export const publishedLengthBytes = 8
 
 /**
  * A published length in shared memory, for a reader in another thread. Each store wakes whoever waits
- * for it (`Atomics.wait` or `Atomics.waitAsync` on the first element of a BigInt64Array over `memory`).
+ * for it (`Atomics.wait`, or `Atomics.waitAsync` in a thread that something else keeps alive, on the
+ * first element of a BigInt64Array over `memory`).
  */
 export function sharedPublishedLength(memory: SharedArrayBuffer): PublishedLength {
   const cell = new BigInt64Array(memory, 0, 1)

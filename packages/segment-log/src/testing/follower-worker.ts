@@ -25,8 +25,9 @@ while (next <= lastNumber) {
   const seen = published.load()
   const frame = await reader.next()
   if (frame === null) {
-    // Sleeps only while nothing new was published since before the read.
-    await Atomics.waitAsync(cell, 0, BigInt(seen)).value
+    // Sleeps only while nothing new was published since before the read. Not waitAsync: it does not keep
+    // a thread alive, and this one has nothing else to stay for.
+    Atomics.wait(cell, 0, BigInt(seen))
     continue
   }
   assert(frame.body.readUInt32LE(0) === next, 'frames come in order, none missing, none twice')

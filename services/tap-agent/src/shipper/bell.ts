@@ -2,7 +2,8 @@ import type { Bell } from './shipper-ports.ts'
 
 /**
  * A bell in shared memory (one Int32): the guest's thread rings it with two atomic instructions, and pays
- * for a wake-up only when the shipper's thread is asleep.
+ * for a wake-up only when the shipper's thread is asleep. A wait does not keep a thread alive: the
+ * shipper's own port does.
  */
 export function sharedBell(memory: SharedArrayBuffer): Bell {
   const cell = new Int32Array(memory, 0, 1)
