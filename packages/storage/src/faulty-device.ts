@@ -56,6 +56,11 @@ export function torn(
   })
 }
 
+/** Gives every write to `write` instead; what it lets through it writes to the device itself. */
+export function writingThrough(device: BlockDevice, write: BlockDevice['write']): BlockDevice {
+  return { ...around(device, (_operation, proceed) => proceed()), write }
+}
+
 type Around = (
   operation: DeviceOperation,
   proceed: () => Promise<void>,

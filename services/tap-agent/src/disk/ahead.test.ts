@@ -1,4 +1,5 @@
 import { KiB, MiB } from '@blockferry/runtime'
+import { writingThrough } from '@blockferry/storage'
 import { describe, expect, test } from 'vitest'
 import { DiskBench, pattern } from '../testing/disk-bench.ts'
 import type { TapDisk } from './tap-disk.ts'
@@ -46,18 +47,8 @@ describe('a spool that takes nothing more', () => {
     const made: DiskBench = new DiskBench({
       seed: 2,
       ...tight,
-      wrapDevice: (device) => ({
-        sizeBytes: device.sizeBytes,
-        readOnly: false,
-        punchesHoles: true,
-        read: (byteOffset, into) => device.read(byteOffset, into),
-        zero: (extent, options) => device.zero(extent, options),
-        flush: () => device.flush(),
-        allocations: (extent, entriesMax) => device.allocations(extent, entriesMax),
-        allocatedBytes: () => device.allocatedBytes(),
-        close: () => device.close(),
-        [Symbol.asyncDispose]: () => device.close(),
-        write: async (byteOffset, data) => {
+      wrapDevice: (device) =>
+        writingThrough(device, async (byteOffset, data) => {
           const mode = await made.durableMode()
           const tag = data[0]?.readUInt16LE(0) ?? 0
           const spooled = (await made.stream()).some(
@@ -65,8 +56,7 @@ describe('a spool that takes nothing more', () => {
           )
           if (!spooled) modes.push(mode)
           await device.write(byteOffset, data)
-        },
-      }),
+        }),
     })
     bench = made
     const disk = await bench.openStreaming()
@@ -204,22 +194,11 @@ describe('deleting segments (T3)', () => {
     let hold: (() => void) | null = null
     const bench = new DiskBench({
       seed: 9,
-      wrapDevice: (device) => ({
-        sizeBytes: device.sizeBytes,
-        readOnly: false,
-        punchesHoles: true,
-        read: (byteOffset, into) => device.read(byteOffset, into),
-        zero: (extent, options) => device.zero(extent, options),
-        flush: () => device.flush(),
-        allocations: (extent, entriesMax) => device.allocations(extent, entriesMax),
-        allocatedBytes: () => device.allocatedBytes(),
-        close: () => device.close(),
-        [Symbol.asyncDispose]: () => device.close(),
-        write: async (byteOffset, data) => {
+      wrapDevice: (device) =>
+        writingThrough(device, async (byteOffset, data) => {
           if (byteOffset === 128 * KiB) await new Promise<void>((resolve) => (hold = resolve))
           await device.write(byteOffset, data)
-        },
-      }),
+        }),
     })
     const disk = await bench.openStreaming()
     const stuck = write(disk, 128 * KiB, pattern(4 * KiB, 500))
