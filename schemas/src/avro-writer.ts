@@ -92,22 +92,17 @@ export class AvroWriter {
     this.string(what, value)
   }
 
-  /** The parts, one after another, as one Avro bytes. */
-  bytes(what: string, parts: readonly Buffer[], bytesMax: number): void {
-    let byteLength = 0
-    for (const part of parts) byteLength += part.length
-    assert(byteLength <= bytesMax, `${what} has ${byteLength} bytes, at most ${bytesMax}`)
-    this.uint(what, byteLength)
-    this.raw(parts, byteLength)
+  bytes(what: string, value: Buffer, bytesMax: number): void {
+    assert(value.length <= bytesMax, `${what} has ${value.length} bytes, at most ${bytesMax}`)
+    this.uint(what, value.length)
+    this.raw(value)
   }
 
-  /** The parts as they are. */
-  raw(parts: readonly Buffer[], byteLength: number): void {
-    this.#room(byteLength)
-    for (const part of parts) {
-      part.copy(this.#bytes, this.#at)
-      this.#at += part.length
-    }
+  /** The bytes as they are, without a length. */
+  raw(value: Buffer): void {
+    this.#room(value.length)
+    value.copy(this.#bytes, this.#at)
+    this.#at += value.length
   }
 
   choice<Value>(what: string, choices: readonly Value[], value: Value): void {

@@ -73,9 +73,9 @@ function refusal(message: Buffer): string | null {
 /** A WriteGroup as a writer without any check would send it, up to its events. */
 function uncheckedHead(diskId: string): AvroWriter {
   const to = new AvroWriter(256)
-  to.raw([schemas.WriteGroup], 10)
+  to.raw(schemas.WriteGroup)
   to.uint('length', Buffer.byteLength(diskId))
-  to.raw([Buffer.from(diskId)], Buffer.byteLength(diskId))
+  to.raw(Buffer.from(diskId))
   writeGeneration(to, generation)
   to.boolean(false)
   for (const field of [1, 0, 1, 1000]) to.uint('field', field)
@@ -159,7 +159,7 @@ describe('a length or count beyond its limit is refused before anything is alloc
     const resyncDone = Buffer.from([6, 0])
     for (let block = 0; block < 2; block += 1) {
       to.uint('count', writeGroupEventsMax)
-      for (let item = 0; item < writeGroupEventsMax; item += 1) to.raw([resyncDone], 2)
+      for (let item = 0; item < writeGroupEventsMax; item += 1) to.raw(resyncDone)
     }
     expect(refusal(to.finish())).toBe('RECORD_TOO_LONG')
   })

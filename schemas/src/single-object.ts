@@ -26,5 +26,5 @@ function newest(kind: RecordKind): Buffer {
 }
 
 export function startMessage(to: AvroWriter, schema: Buffer): void {
-  to.raw([schema], schema.length)
+  to.raw(schema)
 }

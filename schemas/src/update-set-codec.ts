@@ -35,7 +35,7 @@ export function encodeUpdateSet(set: UpdateSet): Buffer {
   startMessage(to, schemas.UpdateSet)
   writeHeader(to, set)
   to.uint32('payload CRC', set.payloadCrc)
-  to.bytes('payload', [set.payload], setDataBytesMax)
+  to.bytes('payload', set.payload, setDataBytesMax)
   const message = to.finish()
   assert(message.length <= messageBytesMax, `message of ${message.length} bytes`)
   return message

@@ -43,7 +43,7 @@ export function encodeWriteGroup(group: WriteGroup, options: EncodeWriteGroupOpt
     writeEvent(to, event, baseTimeMs),
   )
   to.uint32('payload CRC', group.payloadCrc)
-  to.bytes('payload', [group.payload], writeGroupBytesMax)
+  to.bytes('payload', group.payload, writeGroupBytesMax)
   const message = to.finish()
   assert(message.length <= messageBytesMax, `message of ${message.length} bytes`)
   return message
