@@ -1,5 +1,6 @@
 export * from './replication-log.ts'
 export * from './topics.ts'
+export * from './options.ts'
 export * from './topic-comparison.ts'
 export * from './connect.ts'
 export * from './memory/cluster.ts'

@@ -1,4 +1,4 @@
-import { defaultTopicLimits } from '@blockferry/replication-log'
+import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
 import { GiB, KiB, MiB } from '@blockferry/runtime'
 import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
 import { defaultAggregatorOptions as defaults } from './defaults.ts'
@@ -6,13 +6,7 @@ import { defaultAggregatorOptions as defaults } from './defaults.ts'
 /** Every setting of the aggregator: parsed, shown by --help and documented from here. */
 export const options = defineOptions({
   ...commonOptions,
-  kafkaBrokers: {
-    kind: 'list',
-    itemsMin: 1,
-    expected: 'broker addresses HOST:PORT',
-    pattern: /^.+:\d+$/,
-    doc: 'Brokers of the source site.',
-  },
+  kafkaBrokers: kafkaBrokersOption('the source site'),
   site: { kind: 'string', default: 'site-a', doc: 'Name of this site.' },
   peerSite: { kind: 'string', default: 'site-b', doc: 'Name of the other site.' },
   httpListen: { kind: 'address', default: '127.0.0.1:0', doc: 'Where health, metrics and /v1 are served.' },
@@ -21,14 +15,7 @@ export const options = defineOptions({
     default: null,
     doc: 'A name that outlives the process: restarted, it has its partitions back at once. One per process.',
   },
-  topicPartitions: {
-    kind: 'integer',
-    default: defaultTopicLimits.partitions,
-    min: 1,
-    max: 1000,
-    unit: 'partitions',
-    doc: 'Partitions of the topics writes and updates; the same at every service.',
-  },
+  topicPartitions: topicPartitionsOption,
   windowMs: {
     kind: 'integer',
     default: defaults.windowAgeMsMax,

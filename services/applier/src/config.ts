@@ -1,18 +1,12 @@
 import { GiB, KiB, MiB } from '@blockferry/runtime'
 import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
-import { defaultTopicLimits } from '@blockferry/replication-log'
+import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
 import { defaultApplierOptions as defaults } from './options.ts'
 
 /** Every setting of the applier: parsed, shown by --help and documented from here. */
 export const options = defineOptions({
   ...commonOptions,
-  kafkaBrokers: {
-    kind: 'list',
-    itemsMin: 1,
-    expected: 'broker addresses HOST:PORT',
-    pattern: /^.+:\d+$/,
-    doc: 'Brokers of the target site.',
-  },
+  kafkaBrokers: kafkaBrokersOption('the target site'),
   site: { kind: 'string', default: defaults.site, doc: 'Name of this site.' },
   peerSite: {
     kind: 'string',
@@ -41,14 +35,7 @@ export const options = defineOptions({
     default: '127.0.0.1:0',
     doc: 'Where /v1, the live page, health and metrics are served.',
   },
-  topicPartitions: {
-    kind: 'integer',
-    default: defaultTopicLimits.partitions,
-    min: 1,
-    max: 1000,
-    unit: 'partitions',
-    doc: 'Partitions of the topics writes and updates; the same at every service.',
-  },
+  topicPartitions: topicPartitionsOption,
   journalBytesMax: {
     kind: 'integer',
     default: defaults.journalBytesMax,

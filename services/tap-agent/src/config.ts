@@ -1,4 +1,4 @@
-import { defaultTopicLimits } from '@blockferry/replication-log'
+import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
 import { GiB, KiB, MiB } from '@blockferry/runtime'
 import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
 
@@ -7,21 +7,8 @@ export const options = defineOptions({
   ...commonOptions,
   site: { kind: 'string', default: 'site-a', doc: 'Name of this site.' },
   peerSite: { kind: 'string', default: 'site-b', doc: 'Name of the other site.' },
-  kafkaBrokers: {
-    kind: 'list',
-    itemsMin: 1,
-    expected: 'broker addresses HOST:PORT',
-    pattern: /^.+:\d+$/,
-    doc: 'Brokers of this site.',
-  },
-  topicPartitions: {
-    kind: 'integer',
-    default: defaultTopicLimits.partitions,
-    min: 1,
-    max: 1000,
-    unit: 'partitions',
-    doc: 'Partitions of the topics writes and updates; the same at every service.',
-  },
+  kafkaBrokers: kafkaBrokersOption('this site'),
+  topicPartitions: topicPartitionsOption,
   stateDirectory: {
     kind: 'string',
     doc: 'Spools, control slots and the stamp live here; one agent per directory.',
