@@ -1,23 +1,17 @@
+import type { LagSample } from '../lag-sample.ts'
 import { waitFor } from '../lab-client/wait-for.ts'
 
-/** The fields of a lag sample that the demo tells of (docs/lag-feed.md has them all). */
-export interface WatchedSample {
-  readonly diskId: string
-  readonly state: string
-  readonly code: string | null
-  readonly recoveryPointAgeMs: number | null
-  readonly replicationDelayMs: { readonly p50: number | null; readonly p99: number | null }
-  readonly pendingWrites: number
-  readonly pendingBytes: number
-  readonly known: { readonly generation: number; readonly sequence: number } | null
-  readonly received: { readonly generation: number; readonly sequence: number } | null
-  readonly applied: { readonly generation: number; readonly sequence: number } | null
+/** A lag sample with the positions the demo's checks compare. */
+export interface WatchedSample extends LagSample {
+  readonly known: Position | null
+  readonly received: Position | null
+  readonly applied: Position | null
   readonly source: { readonly state: string; readonly seenAt: string } | null
-  readonly progress: {
-    readonly phase: string
-    readonly doneBytes: number
-    readonly totalBytes: number
-  } | null
+}
+
+interface Position {
+  readonly generation: number
+  readonly sequence: number
 }
 
 interface FeedMessage {
