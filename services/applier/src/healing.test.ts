@@ -111,6 +111,19 @@ describe('a gap', () => {
     await world.stop()
   })
 
+  test('is not suspected once what was announced has come, though heartbeats stay away from then on', async () => {
+    const { world, vda } = await inSync()
+    vda.write(2, 2)
+    const late = vda.set()
+    world.heartbeat(heartbeatOf(vda))
+    await world.time.pass(100)
+    world.arrive(late)
+    await world.time.pass(5_000)
+    expect(stateOfVda(world)).not.toBe('HALTED(GAP)')
+    expect(world.requests()).toEqual([])
+    await world.stop()
+  })
+
   test('of one disk does not stop its neighbour in the same partition', async () => {
     const { world, vda } = await inSync()
     const vdb = world.source('vdb')

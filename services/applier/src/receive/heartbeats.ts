@@ -70,6 +70,11 @@ export class Heartbeats {
     const nowMs = this.#clock.monotonicMs()
     const found: Disk[] = []
     for (const [disk, overdue] of this.#overdue) {
+      // It came, and no heartbeat since to say so: a cut link brings neither.
+      if (holdsThrough(disk, overdue)) {
+        this.#overdue.delete(disk)
+        continue
+      }
       const received = disk.received.applied
       if (overdue.received !== received) {
         this.#overdue.set(disk, { ...overdue, received, sinceMs: nowMs })
