@@ -179,7 +179,7 @@ describe('from source to target', () => {
         expect(target.resyncing).toBe(false)
         expect(target.image.bytes.equals(source.model.source.bytes)).toBe(true)
       }),
-      { numRuns: runCount(400), interruptAfterTimeLimit: 50_000 },
+      { numRuns: runCount(400) },
     )
     const hard = ['accept none', 'accept switch', 'accept resync', 'drop duplicate', 'drop stale-writer']
     for (const outcome of [...hard, 'halt GAP', 'halt BASE_BEHIND']) expect(met).toContain(outcome)

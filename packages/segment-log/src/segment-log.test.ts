@@ -70,7 +70,7 @@ test('whatever was acknowledged is read back, whole appends only, over failures,
     }),
     { numRuns: longRun ? 4_000 : 150 },
   )
-}, 600_000)
+})
 
 /** One log, its model, and a process that can be killed between any two steps. */
 class Run {
