@@ -19,7 +19,8 @@ export interface LagSample {
   } | null
 }
 
-/** Disks in trouble: what exit status 3 is about. */
+/** Disks in trouble: what exit status 3 is about. Of a SILENT source nobody knows what it is now. */
 export function isUnhealthy(sample: Pick<LagSample, 'state' | 'source'>): boolean {
-  return sample.state === 'HALTED' || sample.source?.state === 'FAILED'
+  const source = sample.source?.state
+  return sample.state === 'HALTED' || source === 'FAILED' || source === 'SILENT'
 }

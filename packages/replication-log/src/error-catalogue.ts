@@ -53,7 +53,7 @@ export const catalogue = {
   RECORD_BATCH_CORRUPT: {
     summary: 'A stored record batch fails its checksum or cannot be read.',
     nextCommand:
-      'kafka-dump-log.sh --deep-iteration --files SEGMENT on the broker; then npx blockferry resync DISK',
+      'kafka-dump-log.sh --deep-iteration --files SEGMENT on the broker, to see how much of it is damaged',
   },
   GROUP_MEMBER_FENCED: {
     summary: 'Another process joined the group under the same instance id.',

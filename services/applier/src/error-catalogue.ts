@@ -29,7 +29,7 @@ export const catalogue = {
   },
   TARGET_NOT_CONFIGURED: {
     summary: 'No target is configured for this disk.',
-    nextCommand: 'add DISK=PATH to targets, or configure targetDirectory',
+    nextCommand: 'add id=DISK,target=PATH to the setting disks, or set targetDirectory',
   },
   IMAGE_WRONG_SIZE: {
     summary:
