@@ -30,14 +30,6 @@ export const catalogue = {
     summary: 'Kafka’s storage directory could not be formatted.',
     nextCommand: 'read the output shown; check java -version (17 or newer) and free space',
   },
-  CHILD_NOT_STARTED: {
-    summary: 'A process of the lab did not come up in its time.',
-    nextCommand: 'read its log in DIR/logs',
-  },
-  CHILD_REFUSED_CONFIG: {
-    summary: 'A process of the lab refused its configuration.',
-    nextCommand: 'read the faults it listed in DIR/logs',
-  },
   SOURCE_SIZE_DIFFERS: {
     summary: 'A source file exists with another size than --disk asks for.',
     nextCommand: 'leave size out, or name another source',

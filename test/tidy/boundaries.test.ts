@@ -26,7 +26,7 @@ describe('the borders between parts', () => {
     const services = sources.filter((file) => file.path.startsWith('services/'))
     expect(services.length).toBeGreaterThan(0)
     const own = (file: SourceFile) => file.path.split('/')[1]
-    const other = /^@blockferry\/(tap-agent|aggregator|applier)$/
+    const other = /^@blockferry\/(tap-agent|aggregator|applier|mirror-maker)$/
     const reaches = (specifier: string, file: SourceFile) =>
       (other.test(specifier) && !specifier.endsWith(`/${own(file)}`)) || specifier.includes('/services/')
     expect(violations(services, reaches)).toEqual([])
@@ -34,7 +34,7 @@ describe('the borders between parts', () => {
 
   test('a package never imports a service, the CLI or a test', () => {
     const packages = sources.filter((file) => /^(packages|schemas)\//.test(file.path))
-    const upward = /^@blockferry\/(tap-agent|aggregator|applier|cli|test|benchmarks)\b/
+    const upward = /^@blockferry\/(tap-agent|aggregator|applier|mirror-maker|cli|test|benchmarks)\b/
     const reaches = (specifier: string, file: SourceFile) =>
       upward.test(specifier) || (/^(\.\.\/){2,}(services|cli|benchmarks)\//.test(specifier) && !isTest(file))
     expect(violations(packages, reaches)).toEqual([])

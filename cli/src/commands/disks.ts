@@ -1,7 +1,7 @@
 import { formatByteSize } from '@blockferry/runtime/service'
+import type { FlowReport } from '@blockferry/supervision'
 import type { Command } from 'commander'
 import { exitStatus } from '../exit-status.ts'
-import type { FlowReport } from '../lab/mirror-monitor.ts'
 import { isUnhealthy } from '../lag-sample.ts'
 import { type PlaceOptions, readLab, serviceUrl, withPlace } from '../service-address.ts'
 import { getJson } from '../service-client.ts'

@@ -1,4 +1,4 @@
-import type { LaunchedProcess } from './supervised-child.ts'
+import type { LaunchedProcess } from '@blockferry/supervision'
 
 /** Resolves when the process logs that it listens, as each of our services does once. */
 export async function awaitListening(child: LaunchedProcess, signal: AbortSignal): Promise<void> {

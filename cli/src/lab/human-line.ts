@@ -1,3 +1,5 @@
+import { readJvmLine } from '@blockferry/supervision'
+
 /** What people see of a child's output; null for lines that only the log file gets. */
 export function humanLine(name: string, line: string, nowMs: number): string | null {
   const structured = parseLine(line)
@@ -25,28 +27,11 @@ function errorText(error: unknown): readonly string[] {
   return [`[${parts.join('] ')}`, ...next]
 }
 
-/** Kafka warns of these at every start or stop; they mean nothing. The log file has them. */
-const harmless = [
-  /Performing controller activation/,
-  /Attempting to close NetworkClient that has already been closed/,
-  /Close timed out with 1 pending requests to coordinator/,
-  /Catching up to assignment's config offset/,
-]
-
-/** JVM output: "2026-11-23 21:40:00,123 WARN Class: message". Only what needs attention is for people. */
+/** Of a JVM's output only what needs attention is for people; the log file has the rest. */
 function plainLine(name: string, line: string, nowMs: number): string | null {
-  const match = /^\S+[ T]\S+ (?:\[\S+\] )?(WARN|ERROR|FATAL) (.*)$/.exec(line)
-  if (match !== null && harmless.some((pattern) => pattern.test(line))) return null
-  if (match !== null) {
-    return columns({
-      at: new Date(nowMs),
-      name,
-      level: (match[1] ?? '').toLowerCase(),
-      text: match[2] ?? '',
-    })
-  }
-  const loud = /OutOfMemoryError|Exception in thread|does not start|error occurred/i.test(line)
-  return loud ? columns({ at: new Date(nowMs), name, level: 'error', text: line }) : null
+  const { isHarmless, level, text } = readJvmLine(line)
+  if (isHarmless || level === 'info') return null
+  return columns({ at: new Date(nowMs), name, level, text })
 }
 
 function columns(entry: {

@@ -2,9 +2,8 @@ import { execFile } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { type ChildSpec, fillTemplate, type JavaRuntime, javaArguments } from '@blockferry/supervision'
 import { fault } from '../faults.ts'
-import { fillTemplate, type JavaRuntime, javaArguments } from './java.ts'
-import type { ChildSpec } from './supervised-child.ts'
 
 const host = '127.0.0.1'
 const heapMiB = { initial: 128, max: 384 }

@@ -1,6 +1,12 @@
 import type { Clock } from '@blockferry/runtime'
 import type { Logger } from '@blockferry/runtime/service'
-import { type ChildEvent, type ChildSpec, type LaunchedProcess, SupervisedChild } from './supervised-child.ts'
+import {
+  type ChildEvent,
+  type ChildSpec,
+  type ChildView,
+  type LaunchedProcess,
+  SupervisedChild,
+} from '@blockferry/supervision'
 
 /** The way of the data: each part can still hand over what it holds. Names in one row stop together. */
 const stopOrder: readonly (readonly string[])[] = [
@@ -53,7 +59,7 @@ export class LabChildren {
     return this.#launchedAtMs.get(name) ?? 0
   }
 
-  processes(): readonly { readonly name: string; readonly pid: number | null; readonly restarts: number }[] {
+  processes(): readonly ChildView[] {
     return [...this.#children].map(([name, { pid, restarts }]) => ({ name, pid, restarts }))
   }
 

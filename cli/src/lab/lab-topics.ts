@@ -1,6 +1,6 @@
 import type { Clock } from '@blockferry/runtime'
 import { type ReplicationLog, siteTopicSpecs } from '@blockferry/replication-log'
-import type { ChildSpec } from './supervised-child.ts'
+import type { ChildSpec } from '@blockferry/supervision'
 
 const askEveryMs = 100
 

@@ -8,11 +8,20 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import type { Clock, Random } from '@blockferry/runtime'
 import { connectReplicationLog, type ReplicationLog } from '@blockferry/replication-log'
+import {
+  type ChildSpec,
+  createLaunch,
+  type JavaRuntime,
+  mirrorFlows,
+  MirrorMonitor,
+  prepareMirror,
+  startGuard,
+  supervisionFault,
+} from '@blockferry/supervision'
 import { fault } from '../faults.ts'
 import { writeFileAtomically } from './atomic-file.ts'
 import { ChildRecords, stopStaleChildren } from './child-records.ts'
-import { startGuard } from './guard.ts'
-import { findJava, type JavaRuntime } from './java.ts'
+import { findJava } from './java.ts'
 import { clusterIds, prepareBroker } from './kafka-broker.ts'
 import { LabChildren } from './lab-children.ts'
 import { type LabPaths, layOutLabDirectory, lockLabDirectory } from './lab-directory.ts'
@@ -20,13 +29,9 @@ import { type LabDisk, prepareDisk } from './lab-disk.ts'
 import { LabLogs } from './lab-logs.ts'
 import type { LabOptions } from './lab-options.ts'
 import { awaitMetadata, createTopics } from './lab-topics.ts'
-import { createLaunch } from './launch.ts'
-import { labFlows, MirrorMonitor } from './mirror-monitor.ts'
-import { prepareMirror } from './mirror-process.ts'
 import { type LabPorts, settlePorts } from './ports.ts'
 import { describeLab, type LabReady } from './ready.ts'
 import { type ServiceSetup, serviceProcesses, wanProcess } from './service-processes.ts'
-import type { ChildSpec } from './supervised-child.ts'
 import { openSupervisorEdge } from './supervisor-edge.ts'
 
 /** MirrorMaker needs about nine seconds to mirror a new topic; a busy machine several times that. */
@@ -187,7 +192,10 @@ class RunningLab implements AsyncDisposable {
     const monitor = new MirrorMonitor({
       clock: deps.clock,
       logger: labLogs.logger,
-      flows: labFlows(logs),
+      flows: mirrorFlows({
+        source: { name: 'site-a', log: logs.siteA },
+        target: { name: 'site-b', log: logs.siteB },
+      }),
       launchedAtMs: () => this.#children.launchedAtMs('mirror'),
       onFailed: (reason) => this.#children.get('mirror')?.restart(reason),
     })
@@ -208,16 +216,16 @@ class RunningLab implements AsyncDisposable {
   ): Promise<void> {
     const { clock } = this.#parts.deps
     const { paths, ports, logs } = this.#parts
-    const siteA = `${host}:${ports.wan}`
-    const siteB = `${host}:${ports.kafkaB}`
-    await this.#children.start(prepareMirror({ java, directory: paths.mirror, siteA, siteB }))
+    const source = { name: 'site-a', brokers: [`${host}:${ports.wan}`] }
+    const target = { name: 'site-b', brokers: [`${host}:${ports.kafkaB}`] }
+    await this.#children.start(prepareMirror({ java, directory: paths.mirror, source, target }))
     const watching = watch.monitor.run(this.#watching.signal)
     this.#owned.defer(async () => watching)
     const deadlineMs = clock.monotonicMs() + mirrorReadyMsMax
     while (!watch.monitor.reports.every(({ running }) => running) && !watch.signal.aborted) {
       if (clock.monotonicMs() > deadlineMs) {
         const what = `the mirror's flows do not run after ${mirrorReadyMsMax / 1000} s; see ${logs.pathOf('mirror')}`
-        throw fault('CHILD_NOT_STARTED', what)
+        throw supervisionFault('CHILD_NOT_STARTED', what)
       }
       await clock.sleep(100, watch.signal)
     }

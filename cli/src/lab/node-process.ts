@@ -1,7 +1,7 @@
 import { join } from 'node:path'
+import type { ChildSpec } from '@blockferry/supervision'
 import { awaitListening } from './await-listening.ts'
 import { repositoryRoot } from './repository.ts'
-import type { ChildSpec } from './supervised-child.ts'
 
 /** One of our own programs as a child, configured by its own environment and nothing else. */
 export function nodeProcess(options: {

@@ -3,4 +3,3 @@ import { fileURLToPath } from 'node:url'
 
 /** The clone this program runs from. */
 export const repositoryRoot = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..')
-export const kafkaTemplates = join(repositoryRoot, 'deploy', 'kafka')

@@ -1,9 +1,9 @@
 import { formatAddress, type Address } from '@blockferry/runtime/service'
+import type { ChildSpec } from '@blockferry/supervision'
 import type { LabPaths } from './lab-directory.ts'
 import type { LabDisk } from './lab-disk.ts'
 import { nodeProcess } from './node-process.ts'
 import type { LabPorts } from './ports.ts'
-import type { ChildSpec } from './supervised-child.ts'
 
 const host = '127.0.0.1'
 

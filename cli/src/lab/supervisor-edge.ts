@@ -1,12 +1,8 @@
-import { createHttpEdge, createMetrics, type Logger, type Metrics } from '@blockferry/runtime/service'
-import type { FlowReport } from './mirror-monitor.ts'
+import { createHttpEdge, createMetrics, type Logger } from '@blockferry/runtime/service'
+import { type ChildView, type FlowReport, watchChildren, watchFlows } from '@blockferry/supervision'
 
 export interface SupervisorView {
-  readonly processes: () => readonly {
-    readonly name: string
-    readonly pid: number | null
-    readonly restarts: number
-  }[]
+  readonly processes: () => readonly ChildView[]
   readonly flows: () => readonly FlowReport[]
 }
 
@@ -22,7 +18,8 @@ export async function openSupervisorEdge(options: {
 }): Promise<SupervisorEdge> {
   const { logger, port, view } = options
   const metrics = createMetrics('supervisor')
-  registerGauges(metrics, view)
+  watchChildren(metrics, view.processes)
+  watchFlows(metrics, view.flows)
   const app = await createHttpEdge({
     service: 'supervisor',
     metrics,
@@ -47,33 +44,4 @@ export async function openSupervisorEdge(options: {
       metrics[Symbol.dispose]()
     },
   }
-}
-
-function registerGauges(metrics: Metrics, view: SupervisorView): void {
-  metrics.sampledGauge(
-    { name: 'child_up', help: '1 while the process runs.', labels: ['process'] },
-    (gauge) => {
-      for (const { name, pid } of view.processes()) gauge.set({ process: name }, pid === null ? 0 : 1)
-    },
-  )
-  metrics.sampledGauge(
-    { name: 'child_restarts', help: 'Restarts since start.', labels: ['process'] },
-    (gauge) => {
-      for (const { name, restarts } of view.processes()) gauge.set({ process: name }, restarts)
-    },
-  )
-  metrics.sampledGauge(
-    { name: 'mirror_flow_running', help: '1 while the flow and its tasks run.', labels: ['flow'] },
-    (gauge) => {
-      for (const { flow, running } of view.flows()) gauge.set({ flow }, running ? 1 : 0)
-    },
-  )
-  const help = 'Records of the source topic not yet recorded as mirrored.'
-  metrics.sampledGauge({ name: 'mirror_records_behind', help, labels: ['flow', 'topic'] }, (gauge) => {
-    for (const { flow, topics } of view.flows()) {
-      for (const { topic, recordsBehind } of topics) {
-        if (recordsBehind !== null) gauge.set({ flow, topic }, recordsBehind)
-      }
-    }
-  })
 }

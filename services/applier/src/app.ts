@@ -9,7 +9,12 @@ import {
   systemClock,
   systemRandom,
 } from '@blockferry/runtime/service'
-import { connectReplicationLog, type ReplicationLog, siteTopicSpecs } from '@blockferry/replication-log'
+import {
+  connectReplicationLog,
+  ensureTopicsUntilDone,
+  type ReplicationLog,
+  siteTopicSpecs,
+} from '@blockferry/replication-log'
 import { unpackPayload } from '@blockferry/schemas'
 import { openSegmentLog } from '@blockferry/segment-log'
 import { lockDirectory, openControlSlots, openSlotFile } from '@blockferry/storage'
@@ -21,7 +26,6 @@ import { watchApplier } from './http/applier-metrics.ts'
 import { type ApplierOptions, defaultApplierOptions } from './options.ts'
 import type { ApplierDeps } from './ports.ts'
 import { createTargetImages } from './target-images.ts'
-import { ensureTopicsUntilDone } from './topic-setup.ts'
 
 const indexSegmentBytes = 4 * MiB
 const indexBytesMax = 256 * MiB

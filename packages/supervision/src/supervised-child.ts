@@ -13,7 +13,7 @@
  *     process has served for `stableMsMin`.
  */
 import { assert, type Clock, type Fault } from '@blockferry/runtime'
-import { fault } from '../faults.ts'
+import { fault } from './error-catalogue.ts'
 
 export const backOffMsMin = 100
 export const backOffMsMax = 5_000

@@ -1,12 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { ChildRecords } from './child-records.ts'
 import type { Guard } from './guard.ts'
 import type { ChildExit, ChildSpec, LaunchedProcess } from './supervised-child.ts'
 
 export interface LaunchDeps {
   readonly guard: Guard
-  readonly records: ChildRecords
+  /** Where running children are written down, by whoever has to find them after a kill. */
+  readonly records?: {
+    add(name: string, pid: number): void
+    remove(name: string): void
+  }
   /** Every line a child writes, from either stream. */
   readonly onLine: (name: string, line: string) => void
 }
@@ -56,7 +59,7 @@ async function watchExit(
   const { pid } = child
   if (pid !== undefined) {
     deps.guard.add(pid)
-    deps.records.add(name, pid)
+    deps.records?.add(name, pid)
   }
   const { promise, resolve } = Promise.withResolvers<ChildExit>()
   child.once('exit', (code, signal) => resolve({ code, signal }))
@@ -66,6 +69,6 @@ async function watchExit(
   })
   const exit = await promise
   if (pid !== undefined) deps.guard.remove(pid)
-  deps.records.remove(name)
+  deps.records?.remove(name)
   return exit
 }

@@ -1,7 +1,7 @@
 import { createMemoryCluster, type ReplicationLog } from '@blockferry/replication-log'
 import { createLogger, systemClock } from '@blockferry/runtime/service'
 import { expect, test } from 'vitest'
-import { labFlows, MirrorMonitor } from './mirror-monitor.ts'
+import { mirrorFlows, MirrorMonitor } from './mirror-monitor.ts'
 
 /** Two clusters with the topics that MirrorMaker would have made. */
 async function openSites() {
@@ -43,7 +43,10 @@ async function watch(
   const monitor = new MirrorMonitor({
     clock,
     logger: createLogger({ service: 'test', destination: { write: () => {} } }),
-    flows: labFlows(sites),
+    flows: mirrorFlows({
+      source: { name: 'site-a', log: sites.siteA },
+      target: { name: 'site-b', log: sites.siteB },
+    }),
     launchedAtMs: options.launchedAtMs,
     onFailed: (reason) => failures.push(reason),
   })
@@ -77,4 +80,23 @@ test('a flow is as far behind as the records that MirrorMaker has not recorded',
   await put(sites.siteB, 'mm2-offsets.site-a.internal', [JSON.stringify(place), { offset: 1 }])
   const { reports } = await watch(sites, { launchedAtMs: () => 0, looks: 1 })
   expect(reports[0]?.topics[0]).toEqual({ topic: 'updates', recordsBehind: 3 })
+})
+
+test('a source that does not answer hides neither that a flow runs nor that a task FAILED (M1)', async () => {
+  const sites = await openSites()
+  await put(sites.siteB, 'mm2-status.site-a.internal', [
+    'status-connector-MirrorSourceConnector',
+    { state: 'RUNNING' },
+  ])
+  await put(sites.siteB, 'mm2-status.site-a.internal', [
+    'status-task-MirrorSourceConnector-0',
+    { state: 'RUNNING' },
+  ])
+  await sites.siteA.close()
+  const running = await watch(sites, { launchedAtMs: () => 0, looks: 2 })
+  expect(running.reports[0]).toMatchObject({ running: true, trouble: expect.stringContaining('LOG_CLOSED') })
+  expect(running.reports[1]).toMatchObject({ running: false, trouble: expect.stringContaining('LOG_CLOSED') })
+  await put(sites.siteB, 'mm2-status.site-a.internal', failedTask)
+  const { failures } = await watch(sites, { launchedAtMs: () => 0, looks: 2 })
+  expect(failures).toEqual(['site-a->site-b task-MirrorSourceConnector-1: OutOfMemoryError'])
 })

@@ -34,27 +34,28 @@ export interface FlowReport extends FlowState {
   readonly trouble: string | null
 }
 
+/** A site as the monitor reaches it. */
+export interface MonitoredSite {
+  readonly name: string
+  readonly log: ReplicationLog
+}
+
 /** Both flows of deploy/kafka/mirror-maker.properties. */
-export function labFlows(logs: {
-  readonly siteA: ReplicationLog
-  readonly siteB: ReplicationLog
+export function mirrorFlows(sites: {
+  readonly source: MonitoredSite
+  readonly target: MonitoredSite
 }): readonly FlowSpec[] {
-  const { siteA, siteB } = logs
+  const { source, target } = sites
+  const flow = (from: MonitoredSite, to: MonitoredSite, topics: readonly string[]): FlowSpec => ({
+    name: `${from.name}->${to.name}`,
+    sourceSite: from.name,
+    topics,
+    source: from.log,
+    target: to.log,
+  })
   return [
-    {
-      name: 'site-a->site-b',
-      sourceSite: 'site-a',
-      topics: ['updates', 'disks', 'requests'],
-      source: siteA,
-      target: siteB,
-    },
-    {
-      name: 'site-b->site-a',
-      sourceSite: 'site-b',
-      topics: ['positions', 'disks', 'requests'],
-      source: siteB,
-      target: siteA,
-    },
+    flow(source, target, ['updates', 'disks', 'requests']),
+    flow(target, source, ['positions', 'disks', 'requests']),
   ]
 }
 
@@ -63,6 +64,8 @@ interface Flow {
   readonly status: TopicTail
   readonly offsets: TopicTail
   report: FlowReport
+  /** Whether the last look at its state succeeded. */
+  stateKnown: boolean
 }
 
 export interface MirrorMonitorOptions {
@@ -79,6 +82,7 @@ export class MirrorMonitor {
   readonly #flows: readonly Flow[]
   readonly #told = new Map<string, string>()
   #lagToldAtMs: number
+  #reportedLaunchMs: number | null = null
 
   constructor(options: MirrorMonitorOptions) {
     this.#options = options
@@ -94,6 +98,7 @@ export class MirrorMonitor {
         topics: spec.topics.map((topic) => ({ topic, recordsBehind: null })),
         trouble: null,
       },
+      stateKnown: false,
     }))
   }
 
@@ -101,20 +106,30 @@ export class MirrorMonitor {
     return this.#flows.map(({ report }) => report)
   }
 
-  /** Looks every second until the signal aborts. */
+  /**
+   * Looks at each flow every second until the signal aborts; on its own, so that a cluster that does not
+   * answer never hides what the other one says.
+   */
   async run(signal: AbortSignal): Promise<void> {
-    let reportedLaunchMs: number | null = null
+    await Promise.all(this.#flows.map((flow) => this.#watch(flow, signal)))
+  }
+
+  async #watch(flow: Flow, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const launchedAtMs = this.#options.launchedAtMs()
-      for (const flow of this.#flows) flow.report = await this.#look(flow, launchedAtMs)
-      const failed = this.reports.flatMap((report) => report.failed.map((what) => `${report.flow} ${what}`))
-      if (failed.length > 0 && reportedLaunchMs !== launchedAtMs && !signal.aborted) {
-        reportedLaunchMs = launchedAtMs
-        this.#options.onFailed(failed.join('; '))
-      }
+      await this.#lookAtState(flow)
+      if (!signal.aborted) this.#endFailed(flow)
+      await this.#lookAtLag(flow)
       this.#report()
       await this.#options.clock.sleep(pollMs, signal)
     }
+  }
+
+  /** M1, once for each JVM. */
+  #endFailed({ report }: Flow): void {
+    const launchedAtMs = this.#options.launchedAtMs()
+    if (report.failed.length === 0 || this.#reportedLaunchMs === launchedAtMs) return
+    this.#reportedLaunchMs = launchedAtMs
+    this.#options.onFailed(report.failed.map((what) => `${report.flow} ${what}`).join('; '))
   }
 
   /** What an operator wants to read: each change of a flow's state, and once a minute how far it is behind. */
@@ -138,22 +153,37 @@ export class MirrorMonitor {
     }
   }
 
-  async #look(flow: Flow, launchedAtMs: number): Promise<FlowReport> {
+  /** What the JVM says of itself, at the target of the flow. */
+  async #lookAtState(flow: Flow): Promise<void> {
+    const launchedAtMs = this.#options.launchedAtMs()
     try {
       await flow.status.poll()
+      flow.report = { ...flow.report, ...flowState(flow.status.entries, launchedAtMs) }
+      flow.stateKnown = true
+    } catch (error) {
+      flow.stateKnown = false
+      flow.report = { ...flow.report, running: false, failed: [], trouble: troubleText(error) }
+    }
+  }
+
+  /** How far the flow is behind: what the source has against what the target was given. */
+  async #lookAtLag(flow: Flow): Promise<void> {
+    try {
       await flow.offsets.poll()
-      const state = flowState(flow.status.entries, launchedAtMs)
       const topics: { topic: string; recordsBehind: number | null }[] = []
       for (const topic of flow.spec.topics) {
         topics.push({ topic, recordsBehind: await recordsBehind(flow, topic) })
       }
-      return { flow: flow.spec.name, ...state, topics, trouble: null }
+      flow.report = { ...flow.report, topics, trouble: flow.stateKnown ? null : flow.report.trouble }
     } catch (error) {
       // A broker is away: its own supervision says so; the figures here only say that they are old.
-      const reason = error instanceof Error ? error.message : String(error)
-      return { ...flow.report, running: false, failed: [], trouble: `${codeOf(error)}: ${reason}` }
+      flow.report = { ...flow.report, trouble: troubleText(error) }
     }
   }
+}
+
+function troubleText(error: unknown): string {
+  return `${codeOf(error)}: ${error instanceof Error ? error.message : String(error)}`
 }
 
 async function recordsBehind(flow: Flow, topic: string): Promise<number | null> {

@@ -1,0 +1,12 @@
+/** Keeping child processes running, MirrorMaker above all; shared by the lab and the mirror-maker service. */
+export * from './supervised-child.ts'
+export * from './launch.ts'
+export * from './guard.ts'
+export * from './java.ts'
+export * from './jvm-line.ts'
+export * from './kafka-templates.ts'
+export * from './mirror-process.ts'
+export * from './mirror-monitor.ts'
+export * from './mirror-flow.ts'
+export * from './supervision-metrics.ts'
+export { fault as supervisionFault } from './error-catalogue.ts'
