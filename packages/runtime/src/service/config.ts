@@ -2,6 +2,7 @@
  * Configuration is read once, at start. Invariants:
  *
  * C1  A flag wins over the environment, the environment over the file, the file over the default.
+ *     A variable that is empty counts as not there: a compose file cannot leave one out.
  * C2  Every fault is reported at once: nobody starts a service five times to find five typing errors.
  * C3  An unknown name is a fault, in flags, in the file and in variables that begin with BLOCKFERRY_.
  *     A process gets its own environment: what one service does not know is a mistake even if another
@@ -92,7 +93,7 @@ function readEnvironment(
   const keys = new Map(Object.keys(source.options).map((key) => [environmentName(key), key]))
   const settings = new Map<string, RawSetting>()
   for (const [name, value] of Object.entries(source.env)) {
-    if (value === undefined || !name.startsWith('BLOCKFERRY_')) continue
+    if (value === undefined || value === '' || !name.startsWith('BLOCKFERRY_')) continue
     const key = keys.get(name)
     if (key !== undefined) settings.set(key, { name, value })
     else if (!sharedEnvironment.includes(name)) faults.push(unknownName(name, value, [...keys.keys()]))
