@@ -1,6 +1,13 @@
-import { commonOptions, defineOptions, type ConfigOf } from '@blockferry/runtime/service'
+import {
+  commonOptions,
+  type ConfigOf,
+  defineOptions,
+  defineRules,
+  formatAddress,
+  listensTwice,
+} from '@blockferry/runtime/service'
 
-/** Settings of the WAN proxy; it exists only in the lab. */
+/** Settings of the WAN proxy, which stands between two sites in the lab and in containers. */
 export const options = defineOptions({
   ...commonOptions,
   listen: { kind: 'address', default: '127.0.0.1:0', doc: 'Where MirrorMaker connects.' },
@@ -15,5 +22,19 @@ export const options = defineOptions({
     doc: 'Capacity of the link in each direction at start; left out: unlimited.',
   },
 })
+
+/** What the settings must keep between them. */
+export const rules = defineRules(options, [
+  {
+    keys: ['listen', 'httpListen'],
+    expected: 'two different ports',
+    broken: ({ httpListen, listen }) => listensTwice(listen, httpListen),
+  },
+  {
+    keys: ['listen', 'target'],
+    expected: 'two different addresses: a link does not lead to itself',
+    broken: ({ listen, target }) => formatAddress(listen) === formatAddress(target),
+  },
+])
 
 export type WanConfig = ConfigOf<typeof options>

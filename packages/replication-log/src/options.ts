@@ -16,6 +16,24 @@ export function kafkaBrokersOption(whose: string) {
   } as const
 }
 
+/** A site's name, which is MirrorMaker's cluster alias and part of topic names. */
+export function siteOption(fallback: string, doc: string) {
+  return {
+    kind: 'string',
+    default: fallback,
+    pattern: /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/,
+    expected: 'a name of letters, digits, "-" and "_", at most 63',
+    doc,
+  } as const
+}
+
+/** Both names go into topic names: with one name for two sites, what is mirrored would be mirrored back. */
+export const sitesDifferRule = {
+  keys: ['site', 'peerSite'],
+  expected: 'two different names',
+  broken: (config: { readonly site: string; readonly peerSite: string }) => config.site === config.peerSite,
+} as const
+
 export const topicPartitionsOption = {
   kind: 'integer',
   default: defaultTopicLimits.partitions,

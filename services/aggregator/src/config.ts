@@ -1,14 +1,19 @@
-import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
+import {
+  kafkaBrokersOption,
+  siteOption,
+  sitesDifferRule,
+  topicPartitionsOption,
+} from '@blockferry/replication-log'
 import { GiB, KiB, MiB } from '@blockferry/runtime'
-import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
+import { commonOptions, type ConfigOf, defineOptions, defineRules } from '@blockferry/runtime/service'
 import { defaultAggregatorOptions as defaults } from './defaults.ts'
 
 /** Every setting of the aggregator: parsed, shown by --help and documented from here. */
 export const options = defineOptions({
   ...commonOptions,
   kafkaBrokers: kafkaBrokersOption('the source site'),
-  site: { kind: 'string', default: 'site-a', doc: 'Name of this site.' },
-  peerSite: { kind: 'string', default: 'site-b', doc: 'Name of the other site.' },
+  site: siteOption('site-a', 'Name of this site.'),
+  peerSite: siteOption('site-b', 'Name of the other site.'),
   httpListen: { kind: 'address', default: '127.0.0.1:0', doc: 'Where health, metrics and /v1 are served.' },
   groupInstanceId: {
     kind: 'string',
@@ -49,5 +54,20 @@ export const options = defineOptions({
     doc: 'Most bytes of one fetch over all partitions.',
   },
 })
+
+/** What the settings must keep between them. */
+export const rules = defineRules(options, [
+  sitesDifferRule,
+  {
+    keys: ['queuedBytesMax', 'foldingBytesMax'],
+    expected: 'queuedBytesMax of at most foldingBytesMax, which counts what is queued too',
+    broken: ({ foldingBytesMax, queuedBytesMax }) => queuedBytesMax > foldingBytesMax,
+  },
+  {
+    keys: ['fetchBytesMax', 'foldingBytesMax'],
+    expected: 'fetchBytesMax of at most foldingBytesMax, else one fetch exceeds what may be held',
+    broken: ({ fetchBytesMax, foldingBytesMax }) => fetchBytesMax > foldingBytesMax,
+  },
+])
 
 export type AggregatorConfig = ConfigOf<typeof options>

@@ -1,11 +1,12 @@
 import { parseConfig, runService } from '@blockferry/runtime/service'
 import { startAggregator } from './app.ts'
-import { options } from './config.ts'
+import { options, rules } from './config.ts'
 
 await runService({
   service: 'aggregator',
   start: (context) => {
-    const config = parseConfig({ service: 'aggregator', options, argv: context.argv, env: context.env })
+    const { argv, env } = context
+    const config = parseConfig({ service: 'aggregator', options, rules, argv, env })
     return startAggregator(config, context)
   },
 })

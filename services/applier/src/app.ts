@@ -43,13 +43,14 @@ export async function startApplier(
     clientId: 'blockferry-applier',
   })
   const applier = await createApplier(depsOf(config, { logger, replicationLog }), optionsOf(config))
+  const topicsWait: TopicsWait = { why: null }
   const metrics = createMetrics('applier')
   watchApplier(metrics, applier)
   const edge = await createHttpEdge({
     service: 'applier',
     metrics,
     logger,
-    readiness: () => applierReadiness(applier),
+    readiness: () => applierReadiness(applier, topicsWait.why),
     statusOf: statusOfFault,
   })
   const feed = await serveApplier(edge, applier)
@@ -58,7 +59,7 @@ export async function startApplier(
     { event: 'listening', http, lag: `${http.replace(/^http/, 'ws')}/v1/lag` },
     `listening on ${http}`,
   )
-  const running = run({ applier, replicationLog, topics: topicsOf(config), logger })
+  const running = run({ applier, replicationLog, topics: topicsOf(config), topicsWait, logger })
   return {
     failed: running.failed,
     [Symbol.asyncDispose]: async () => {
@@ -66,7 +67,6 @@ export async function startApplier(
       await running.stop()
       await edge.close()
       await applier[Symbol.asyncDispose]()
-      await replicationLog.close()
       await lock.release()
       metrics[Symbol.dispose]()
     },
@@ -109,7 +109,9 @@ function optionsOf(config: ApplierConfig): Partial<ApplierOptions> {
     site: config.site,
     peerSite: config.peerSite,
     journalBytesMax: config.journalBytesMax,
-    journalDiskBytesMax: config.journalDiskBytesMax,
+    journalDiskBytesMax:
+      config.journalDiskBytesMax ??
+      Math.min(defaultApplierOptions.journalDiskBytesMax, config.journalBytesMax),
     journalCopyForwardBytes: config.journalBytesMax / 2,
     applyIntervalMs: config.applyIntervalMs,
     applyBytesMax: config.applyBytesMax,
@@ -125,18 +127,29 @@ function topicsOf(config: ApplierConfig): ReturnType<typeof siteTopicSpecs> {
   return siteTopicSpecs({ site, peerSite, partitions })
 }
 
+/** Why the topics could not be checked yet; null: they were, or nobody asked yet. */
+interface TopicsWait {
+  why: string | null
+}
+
 interface RunParts {
   readonly applier: Applier
   readonly replicationLog: ReplicationLog
   readonly topics: ReturnType<typeof siteTopicSpecs>
+  readonly topicsWait: TopicsWait
   readonly logger: Logger
 }
 
 function run(parts: RunParts): { readonly failed: Promise<never>; readonly stop: () => Promise<void> } {
   const stopping = new AbortController()
-  const { applier, replicationLog, topics, logger } = parts
+  const { applier, replicationLog, topics, topicsWait, logger } = parts
+  const onWaiting = (why: string) => {
+    topicsWait.why = why
+  }
   const running = (async () => {
-    await ensureTopicsUntilDone({ replicationLog, clock: systemClock, logger, topics }, stopping.signal)
+    const deps = { replicationLog, clock: systemClock, logger, topics, onWaiting }
+    await ensureTopicsUntilDone(deps, stopping.signal)
+    topicsWait.why = null
     await applier.run(stopping.signal)
   })()
   const { promise: failed, reject } = Promise.withResolvers<never>()
@@ -145,7 +158,8 @@ function run(parts: RunParts): { readonly failed: Promise<never>; readonly stop:
     failed,
     stop: async () => {
       stopping.abort()
-      await running
+      // What waits for an answer of brokers that are away ends with its client, not after its own deadline.
+      await Promise.all([running, replicationLog.close()])
     },
   }
 }

@@ -1,18 +1,25 @@
 import { GiB, KiB, MiB } from '@blockferry/runtime'
-import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
-import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
+import {
+  commonOptions,
+  type ConfigOf,
+  defineOptions,
+  defineRules,
+  type RuleFault,
+} from '@blockferry/runtime/service'
+import {
+  kafkaBrokersOption,
+  siteOption,
+  sitesDifferRule,
+  topicPartitionsOption,
+} from '@blockferry/replication-log'
 import { defaultApplierOptions as defaults } from './options.ts'
 
 /** Every setting of the applier: parsed, shown by --help and documented from here. */
 export const options = defineOptions({
   ...commonOptions,
   kafkaBrokers: kafkaBrokersOption('the target site'),
-  site: { kind: 'string', default: defaults.site, doc: 'Name of this site.' },
-  peerSite: {
-    kind: 'string',
-    default: defaults.peerSite,
-    doc: 'Name of the site whose disks are applied here.',
-  },
+  site: siteOption(defaults.site, 'Name of this site.'),
+  peerSite: siteOption(defaults.peerSite, 'Name of the site whose disks are applied here.'),
   stateDirectory: {
     kind: 'string',
     doc: 'Redo journal, checkpoint and recovery point index; one applier each.',
@@ -46,11 +53,11 @@ export const options = defineOptions({
   },
   journalDiskBytesMax: {
     kind: 'integer',
-    default: defaults.journalDiskBytesMax,
+    default: null,
     min: 16 * MiB,
     max: 1024 * GiB,
     unit: 'bytes',
-    doc: "One disk's share of the redo journal; what exceeds it stays in Kafka until there is room.",
+    doc: "One disk's share of the redo journal; what exceeds it stays in Kafka until there is room; none: 2 GiB, or all of a smaller journal.",
   },
   journalSegmentBytes: {
     kind: 'integer',
@@ -102,14 +109,58 @@ export const options = defineOptions({
   },
 })
 
+/** What the settings must keep between them. */
+export const rules = defineRules(options, [
+  sitesDifferRule,
+  {
+    keys: ['disks'],
+    expected: 'each disk once, each target once',
+    broken: ({ disks }) => repeatedTargets(disks),
+  },
+  {
+    keys: ['disks', 'targetDirectory'],
+    expected: 'at least one of them, else no disk has a target',
+    broken: ({ disks, targetDirectory }) => disks.length === 0 && targetDirectory === null,
+  },
+  {
+    keys: ['journalDiskBytesMax', 'journalBytesMax'],
+    expected: 'journalDiskBytesMax of at most journalBytesMax: a share is no more than the whole',
+    broken: ({ journalBytesMax, journalDiskBytesMax }) =>
+      journalDiskBytesMax !== null && journalDiskBytesMax > journalBytesMax,
+  },
+  {
+    keys: ['journalSegmentBytes', 'journalBytesMax'],
+    expected:
+      'journalSegmentBytes of at most half of journalBytesMax: one piece is written while one is given back',
+    broken: ({ journalBytesMax, journalSegmentBytes }) => journalSegmentBytes * 2 > journalBytesMax,
+  },
+])
+
+function repeatedTargets(disks: readonly string[]): readonly RuleFault[] {
+  const faults: RuleFault[] = []
+  const seen = new Set<string>()
+  for (const item of disks) {
+    for (const part of Object.values(partsOf(item))) {
+      if (seen.has(part)) faults.push({ value: part, expected: 'each disk once, each target once' })
+      seen.add(part)
+    }
+  }
+  return faults
+}
+
 export type ApplierConfig = ConfigOf<typeof options>
 
 /** `id=DISK,target=PATH` items as a map. */
 export function targetPaths(disks: readonly string[]): ReadonlyMap<string, string> {
   return new Map(
     disks.map((item) => {
-      const comma = item.indexOf(',target=')
-      return [item.slice('id='.length, comma), item.slice(comma + ',target='.length)]
+      const { id, target } = partsOf(item)
+      return [id.slice('id='.length), target.slice('target='.length)]
     }),
   )
+}
+
+function partsOf(item: string): { readonly id: string; readonly target: string } {
+  const comma = item.indexOf(',target=')
+  return { id: item.slice(0, comma), target: item.slice(comma + 1) }
 }

@@ -1,11 +1,12 @@
 import { parseConfig, runService } from '@blockferry/runtime/service'
 import { startApplier } from './app.ts'
-import { options } from './config.ts'
+import { options, rules } from './config.ts'
 
 await runService({
   service: 'applier',
   start: (context) => {
-    const config = parseConfig({ service: 'applier', options, argv: context.argv, env: context.env })
+    const { argv, env } = context
+    const config = parseConfig({ service: 'applier', options, rules, argv, env })
     return startApplier(config, context)
   },
 })

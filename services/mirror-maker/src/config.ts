@@ -1,14 +1,19 @@
-import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
+import {
+  kafkaBrokersOption,
+  siteOption,
+  sitesDifferRule,
+  topicPartitionsOption,
+} from '@blockferry/replication-log'
 import { GiB, MiB } from '@blockferry/runtime'
-import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
+import { commonOptions, type ConfigOf, defineOptions, defineRules } from '@blockferry/runtime/service'
 
 /** Every setting of the mirror-maker: parsed, shown by --help and documented from here. */
 export const options = defineOptions({
   ...commonOptions,
   kafkaBrokers: kafkaBrokersOption('this site, the target'),
   peerKafkaBrokers: kafkaBrokersOption('the other site, as they are reached over the WAN'),
-  site: { kind: 'string', default: 'site-b', doc: 'Name of this site, where MirrorMaker belongs.' },
-  peerSite: { kind: 'string', default: 'site-a', doc: 'Name of the site whose updates are carried here.' },
+  site: siteOption('site-b', 'Name of this site, where MirrorMaker belongs.'),
+  peerSite: siteOption('site-a', 'Name of the site whose updates are carried here.'),
   httpListen: {
     kind: 'address',
     default: '127.0.0.1:0',
@@ -59,5 +64,21 @@ export const options = defineOptions({
     doc: 'Replicas of MirrorMaker’s own topics; 3 on a cluster of three brokers or more.',
   },
 })
+
+/** What the settings must keep between them. */
+export const rules = defineRules(options, [
+  sitesDifferRule,
+  {
+    keys: ['kafkaBrokers', 'peerKafkaBrokers'],
+    expected: 'brokers of two clusters: a cluster is not mirrored into itself',
+    broken: ({ kafkaBrokers, peerKafkaBrokers }) =>
+      kafkaBrokers.some((broker) => peerKafkaBrokers.includes(broker)),
+  },
+  {
+    keys: ['heapBytesInitial', 'heapBytesMax'],
+    expected: 'heapBytesInitial of at most heapBytesMax',
+    broken: ({ heapBytesInitial, heapBytesMax }) => heapBytesInitial > heapBytesMax,
+  },
+])
 
 export type MirrorMakerConfig = ConfigOf<typeof options>

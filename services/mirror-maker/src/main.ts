@@ -1,11 +1,12 @@
 import { parseConfig, runService } from '@blockferry/runtime/service'
 import { startMirrorMaker } from './app.ts'
-import { options } from './config.ts'
+import { options, rules } from './config.ts'
 
 await runService({
   service: 'mirror-maker',
   start: (context) => {
-    const config = parseConfig({ service: 'mirror-maker', options, argv: context.argv, env: context.env })
+    const { argv, env } = context
+    const config = parseConfig({ service: 'mirror-maker', options, rules, argv, env })
     return startMirrorMaker(config, context)
   },
 })

@@ -112,6 +112,15 @@ describe('the supervisor of MirrorMaker', () => {
     }
   })
 
+  test('launches nothing when it is stopped while a cluster is away', async () => {
+    const source = openSite()
+    unreachable(source)
+    const { end, launched, supervisor } = startSupervisor({ source, target: openSite() })
+    await until(() => supervisor.reasons.some((reason) => reason.includes('KAFKA_UNREACHABLE')))
+    await end()
+    expect(launched).toHaveLength(0)
+  })
+
   test('is ready when both flows run, and not before', async () => {
     const sites = { source: openSite(), target: openSite() }
     const { launched, supervisor } = startSupervisor(sites)

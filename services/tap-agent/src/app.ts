@@ -3,7 +3,6 @@ import { dirname, join } from 'node:path'
 import { createNbdServer, type NbdListenAddress, type NbdServer } from '@blockferry/nbd'
 import {
   type Address,
-  ConfigFault,
   createHttpEdge,
   createMetrics,
   type HttpEdge,
@@ -42,12 +41,7 @@ export async function startTapAgent(
 ): Promise<RunningService> {
   const { logger } = context
   logger.level = config.logLevel
-  const { disks, faults } = parseDiskList(config.disks)
-  if (faults.length > 0) throw new ConfigFault('tap-agent', faults)
-  if (config.nbdSocket === null && config.nbdListen === null) {
-    const expected = 'nbdSocket or nbdListen, else nobody can reach the disks'
-    throw new ConfigFault('tap-agent', [{ name: 'nbdSocket', value: null, unit: null, expected }])
-  }
+  const { disks } = parseDiskList(config.disks)
   const lock = await lockDirectory(config.stateDirectory)
   const stamps = await StampStore.open(
     await openControlSlots({

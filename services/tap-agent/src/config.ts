@@ -1,12 +1,24 @@
-import { kafkaBrokersOption, topicPartitionsOption } from '@blockferry/replication-log'
+import {
+  kafkaBrokersOption,
+  siteOption,
+  sitesDifferRule,
+  topicPartitionsOption,
+} from '@blockferry/replication-log'
 import { GiB, KiB, MiB } from '@blockferry/runtime'
-import { commonOptions, type ConfigOf, defineOptions } from '@blockferry/runtime/service'
+import {
+  commonOptions,
+  type ConfigOf,
+  defineOptions,
+  defineRules,
+  listensTwice,
+} from '@blockferry/runtime/service'
+import { parseDiskList } from './disk-list.ts'
 
 /** Every setting of the tap agent: parsed, shown by --help and documented from here. */
 export const options = defineOptions({
   ...commonOptions,
-  site: { kind: 'string', default: 'site-a', doc: 'Name of this site.' },
-  peerSite: { kind: 'string', default: 'site-b', doc: 'Name of the other site.' },
+  site: siteOption('site-a', 'Name of this site.'),
+  peerSite: siteOption('site-b', 'Name of the other site.'),
   kafkaBrokers: kafkaBrokersOption('this site'),
   topicPartitions: topicPartitionsOption,
   stateDirectory: {
@@ -77,5 +89,25 @@ export const options = defineOptions({
     doc: 'How long a small batch waits for company before it is sent.',
   },
 })
+
+/** What the settings must keep between them. */
+export const rules = defineRules(options, [
+  sitesDifferRule,
+  {
+    keys: ['disks'],
+    expected: 'each disk well formed, each id once, each source once',
+    broken: ({ disks }) => parseDiskList(disks).faults,
+  },
+  {
+    keys: ['nbdSocket', 'nbdListen'],
+    expected: 'at least one of them, else nobody can reach the disks',
+    broken: ({ nbdListen, nbdSocket }) => nbdListen === null && nbdSocket === null,
+  },
+  {
+    keys: ['nbdListen', 'httpListen'],
+    expected: 'two different ports',
+    broken: ({ httpListen, nbdListen }) => nbdListen !== null && listensTwice(nbdListen, httpListen),
+  },
+])
 
 export type TapAgentConfig = ConfigOf<typeof options>

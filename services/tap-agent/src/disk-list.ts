@@ -1,5 +1,5 @@
 import { provisionings, type Provisioning } from '@blockferry/disk-stream'
-import { parseByteSize } from '@blockferry/runtime/service'
+import { parseByteSize, type RuleFault } from '@blockferry/runtime/service'
 
 /** One disk of the configuration. */
 export interface ConfiguredDisk {
@@ -11,13 +11,6 @@ export interface ConfiguredDisk {
   readonly groupId: string | null
 }
 
-export interface DiskListFault {
-  readonly name: string
-  readonly value: string | null
-  readonly unit: string | null
-  readonly expected: string
-}
-
 /** Ids are Kafka keys, directory names and NBD export names. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/
 const keys = ['id', 'source', 'size', 'provisioning', 'group']
@@ -25,11 +18,10 @@ const keys = ['id', 'source', 'size', 'provisioning', 'group']
 /** Reads the items of the setting `disks`; all faults are told at once. */
 export function parseDiskList(items: readonly string[]): {
   readonly disks: readonly ConfiguredDisk[]
-  readonly faults: readonly DiskListFault[]
+  readonly faults: readonly RuleFault[]
 } {
-  const faults: DiskListFault[] = []
-  const complain = (value: string | null, expected: string) =>
-    faults.push({ name: 'disks', value, unit: null, expected })
+  const faults: RuleFault[] = []
+  const complain = (value: string | null, expected: string) => faults.push({ value, expected })
   const disks: ConfiguredDisk[] = []
   for (const fields of fieldsOf(items, complain)) {
     const disk = diskOf(fields, complain)

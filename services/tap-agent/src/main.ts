@@ -5,12 +5,13 @@
  */
 import { parseConfig, runService } from '@blockferry/runtime/service'
 import { startTapAgent } from './app.ts'
-import { options } from './config.ts'
+import { options, rules } from './config.ts'
 
 await runService({
   service: 'tap-agent',
   start: (context) => {
-    const config = parseConfig({ service: 'tap-agent', options, argv: context.argv, env: context.env })
+    const { argv, env } = context
+    const config = parseConfig({ service: 'tap-agent', options, rules, argv, env })
     return startTapAgent(config, context)
   },
 })

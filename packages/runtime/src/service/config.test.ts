@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { parseConfig } from './config.ts'
 import { ConfigFault, HelpRequested } from './config-fault.ts'
+import { defineRules } from './config-rules.ts'
 import { describeOptions } from './describe-options.ts'
 import { defineOptions } from './option-table.ts'
 
@@ -16,15 +17,39 @@ const options = defineOptions({
   nbdListen: { kind: 'address', default: null, doc: 'NBD.' },
 })
 
-function parse(source: { argv?: readonly string[]; env?: Readonly<Record<string, string>>; file?: string }) {
+const rules = defineRules(options, [
+  {
+    keys: ['windowMs', 'spoolBytesMax'],
+    expected: 'ten bytes of spool for each ms',
+    broken: ({ spoolBytesMax, windowMs }) => windowMs * 10 > spoolBytesMax,
+  },
+  {
+    keys: ['disks'],
+    expected: 'each disk once',
+    broken: ({ disks }) =>
+      disks
+        .filter((disk, at) => disks.indexOf(disk) !== at)
+        .map((value) => ({ value, expected: 'each disk once' })),
+  },
+  { keys: ['nbdListen'], expected: 'another port', broken: ({ nbdListen }) => nbdListen?.port === 1 },
+])
+
+function parse(source: {
+  readonly argv?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  readonly file?: string
+  readonly files?: Readonly<Record<string, string>>
+}) {
   return parseConfig({
     service: 'test',
     options,
+    rules,
     argv: source.argv ?? [],
     env: source.env ?? {},
     readFile: (path) => {
-      if (source.file === undefined) throw new Error(`ENOENT ${path}`)
-      return source.file
+      const content = source.files?.[path] ?? source.file
+      if (content === undefined) throw new Error(`ENOENT ${path}`)
+      return content
     },
   })
 }
@@ -120,6 +145,74 @@ describe('configuration', () => {
   test('leaves alone the variables meant for no service in particular (C3)', () => {
     const env = { BLOCKFERRY_APPLIER_URL: 'http://x', BLOCKFERRY_EXIT_WITH_STDIN: '1' }
     expect(faultsOf({ argv: ['--site', 's'], env })).toEqual([])
+  })
+
+  test('takes an empty variable for one that is not there (C1)', () => {
+    const env = { BLOCKFERRY_WINDOW_MS: '', BLOCKFERRY_DISKS_FILE: '', BLOCKFERRY_SITE: 's' }
+    expect(parse({ env })).toMatchObject({ windowMs: 20, disks: [] })
+  })
+
+  test('reads any setting from the file that its variable …_FILE names, without the last newline', () => {
+    const env = { BLOCKFERRY_SITE_FILE: '/run/secrets/site', BLOCKFERRY_DISKS_FILE: '/run/disks' }
+    const files = { '/run/secrets/site': 'site-a\n', '/run/disks': 'id=a;id=b\r\n' }
+    expect(parse({ env, files })).toMatchObject({ site: 'site-a', disks: ['id=a', 'id=b'] })
+  })
+
+  test('takes a flag over the file that a variable names, and that over the YAML file (C1)', () => {
+    const env = { BLOCKFERRY_WINDOW_MS_FILE: '/w', BLOCKFERRY_SITE_FILE: '/s', BLOCKFERRY_CONFIG: 'x.yaml' }
+    const files = { '/w': '7', '/s': 's', 'x.yaml': 'windowMs: 3' }
+    expect(parse({ env, files })).toMatchObject({ windowMs: 7 })
+    expect(parse({ argv: ['--window-ms=1'], env, files })).toMatchObject({ windowMs: 1 })
+  })
+
+  test('lists a file that is missing, a setting given both ways, and a bad content that it does not print', () => {
+    const env = {
+      BLOCKFERRY_SITE_FILE: '/missing',
+      BLOCKFERRY_WINDOW_MS: '5',
+      BLOCKFERRY_WINDOW_MS_FILE: '/w',
+      BLOCKFERRY_SPOOL_BYTES_MAX_FILE: '/secret',
+      BLOCKFERRY_TYPO_FILE: '/w',
+    }
+    const faults = faultsOf({ env, files: { '/w': '5', '/secret': 'hunter2' } })
+    expect(faults.map(({ name }) => name).toSorted()).toEqual([
+      'BLOCKFERRY_SITE_FILE',
+      'BLOCKFERRY_SPOOL_BYTES_MAX_FILE',
+      'BLOCKFERRY_TYPO_FILE',
+      'BLOCKFERRY_WINDOW_MS_FILE',
+    ])
+    expect(faults.find(({ name }) => name === 'BLOCKFERRY_SITE_FILE')?.expected).toContain('ENOENT /missing')
+    const both = faults.find(({ name }) => name === 'BLOCKFERRY_WINDOW_MS_FILE')
+    expect(both?.expected).toContain('either BLOCKFERRY_WINDOW_MS or BLOCKFERRY_WINDOW_MS_FILE')
+    expect(JSON.stringify(faults)).not.toContain('hunter2')
+  })
+
+  test('lists settings that contradict each other with everything else, by the names they were given (C2)', () => {
+    const faults = faultsOf({
+      argv: ['--window-ms', '900', '--folding', 'none', '--nbd-listen', 'h:1'],
+      env: { BLOCKFERRY_SPOOL_BYTES_MAX: '1024', BLOCKFERRY_DISKS: 'id=a;id=b;id=a' },
+    })
+    expect(faults.map(({ name, value }) => [name, value])).toEqual([
+      ['--site (BLOCKFERRY_SITE)', null],
+      ['--folding', 'none'],
+      ['--window-ms with BLOCKFERRY_SPOOL_BYTES_MAX', '900 with 1024'],
+      ['BLOCKFERRY_DISKS', 'id=a'],
+      ['--nbd-listen', 'h:1'],
+    ])
+  })
+
+  test('names a default that contradicts, and leaves out a rule whose setting is wrong by itself', () => {
+    const argv = ['--site', 's', '--window-ms', '900']
+    expect(faultsOf({ argv })).toMatchObject([
+      { name: '--window-ms with --spool-bytes-max (BLOCKFERRY_SPOOL_BYTES_MAX)', value: '900 with 4096' },
+    ])
+    const faults = faultsOf({ argv, env: { BLOCKFERRY_SPOOL_BYTES_MAX: '1' } })
+    expect(faults.map(({ name }) => name)).toEqual(['BLOCKFERRY_SPOOL_BYTES_MAX'])
+  })
+
+  test('does not print what a file holds when it contradicts', () => {
+    const env = { BLOCKFERRY_SITE: 's', BLOCKFERRY_DISKS_FILE: '/disks' }
+    const faults = faultsOf({ env, files: { '/disks': 'hunter2;hunter2' } })
+    expect(faults).toMatchObject([{ name: 'BLOCKFERRY_DISKS_FILE', value: 'the content of /disks' }])
   })
 
   test('answers --help with every setting', () => {

@@ -11,7 +11,9 @@
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import { ConfigFault, HelpRequested, type SettingFault } from './config-fault.ts'
+import { checkRules, type ConfigRule, shownValue } from './config-rules.ts'
 import { helpText } from './describe-options.ts'
+import { readEnvironment, unknownName } from './environment.ts'
 import { readFlags, type RawSetting } from './flags.ts'
 import {
   type ConfigOf,
@@ -22,22 +24,15 @@ import {
 } from './option-table.ts'
 import { expectedOf, parseOptionValue } from './option-value.ts'
 
-/** Variables of the command line tool, the test runs and the lifecycle, which services leave alone (C3). */
-export const sharedEnvironment: readonly string[] = [
-  'BLOCKFERRY_CONFIG',
-  'BLOCKFERRY_APPLIER_URL',
-  'BLOCKFERRY_TAP_AGENT_URL',
-  'BLOCKFERRY_TEST_COUNTS',
-  'BLOCKFERRY_EXIT_WITH_STDIN',
-]
-
 export interface ConfigSource<Table extends OptionTable> {
   readonly service: string
   readonly options: Table
+  /** What settings must keep between them; checked with everything else (C2). */
+  readonly rules?: readonly ConfigRule<Table>[]
   /** Arguments after the script's name. */
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Reads the file named by --config; the default reads from disk. */
+  /** Reads the file named by --config or by a variable …_FILE; the default reads from disk. */
   readonly readFile?: (path: string) => string
 }
 
@@ -50,17 +45,33 @@ export function parseConfig<const Table extends OptionTable>(source: ConfigSourc
     throw new HelpRequested(helpText(source.service, source.options))
   }
   const faults: SettingFault[] = []
-  const flags = readFlags(source.options, source.argv, faults)
-  const environment = readEnvironment(source, faults)
-  const path = flags.configPath ?? source.env['BLOCKFERRY_CONFIG']
-  const file = path === undefined ? new Map<string, RawSetting>() : readConfigFile(source, path, faults)
+  const settings = gatherSettings(source, faults)
   const values: Record<string, unknown> = {}
+  const faultyKeys = new Set<string>()
   for (const [key, spec] of Object.entries(source.options)) {
-    const raw = flags.settings.get(key) ?? environment.get(key) ?? file.get(key)
-    values[key] = valueOf({ key, spec, raw }, faults)
+    const faultsBefore = faults.length
+    const raw = settings.get(key)
+    values[key] = raw?.isFaulty === true ? null : valueOf({ key, spec, raw }, faults)
+    if (raw?.isFaulty === true || faults.length > faultsBefore) faultyKeys.add(key)
   }
+  const config = values as ConfigOf<Table>
+  checkRules({ rules: source.rules ?? [], config, settings, faultyKeys }, faults)
   if (faults.length > 0) throw new ConfigFault(source.service, faults)
-  return values as ConfigOf<Table>
+  return config
+}
+
+/** What was written, by key; C1 decides where a key was written twice. */
+function gatherSettings(
+  source: Omit<ConfigSource<OptionTable>, 'rules'>,
+  faults: SettingFault[],
+): ReadonlyMap<string, RawSetting> {
+  const { env, options, readFile = readText } = source
+  const flags = readFlags(options, source.argv, faults)
+  const environment = readEnvironment({ options, env, readFile }, faults)
+  const path = flags.configPath ?? env['BLOCKFERRY_CONFIG']
+  const noFile = path === undefined || path === ''
+  const file = noFile ? new Map<string, RawSetting>() : readConfigFile({ options, readFile }, path, faults)
+  return new Map([...file, ...environment, ...flags.settings])
 }
 
 function valueOf(
@@ -78,31 +89,18 @@ function valueOf(
   const value = raw === undefined ? spec.default : raw.value
   const parsed = parseOptionValue(spec, value)
   if (parsed.ok) return parsed.value
-  faults.push({ name: raw?.name ?? flagName(key), value: shown(value), unit, expected: parsed.expected })
+  const name = raw?.name ?? flagName(key)
+  faults.push({ name, value: raw?.shown ?? shownValue(value), unit, expected: parsed.expected })
   return null
 }
 
-function shown(value: unknown): string {
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? 'null')
-}
-
-function readEnvironment(
-  source: ConfigSource<OptionTable>,
-  faults: SettingFault[],
-): ReadonlyMap<string, RawSetting> {
-  const keys = new Map(Object.keys(source.options).map((key) => [environmentName(key), key]))
-  const settings = new Map<string, RawSetting>()
-  for (const [name, value] of Object.entries(source.env)) {
-    if (value === undefined || value === '' || !name.startsWith('BLOCKFERRY_')) continue
-    const key = keys.get(name)
-    if (key !== undefined) settings.set(key, { name, value })
-    else if (!sharedEnvironment.includes(name)) faults.push(unknownName(name, value, [...keys.keys()]))
-  }
-  return settings
+interface FileSource {
+  readonly options: OptionTable
+  readonly readFile: (path: string) => string
 }
 
 function readConfigFile(
-  source: ConfigSource<OptionTable>,
+  source: FileSource,
   path: string,
   faults: SettingFault[],
 ): ReadonlyMap<string, RawSetting> {
@@ -112,19 +110,19 @@ function readConfigFile(
   for (const [key, value] of Object.entries(content)) {
     const name = `${key} in ${path}`
     if (known.includes(key)) settings.set(key, { name, value })
-    else faults.push({ ...unknownName(key, shown(value), known), name })
+    else faults.push({ ...unknownName(key, shownValue(value), known), name })
   }
   return settings
 }
 
 function loadYaml(
-  source: ConfigSource<OptionTable>,
+  source: FileSource,
   path: string,
   faults: SettingFault[],
 ): Readonly<Record<string, unknown>> {
   const expected = 'a readable YAML file that holds a map of settings'
   try {
-    const content: unknown = parseYaml((source.readFile ?? readText)(path)) ?? {}
+    const content: unknown = parseYaml(source.readFile(path)) ?? {}
     if (typeof content === 'object' && !Array.isArray(content)) return content as Record<string, unknown>
     faults.push({ name: '--config', value: path, unit: null, expected })
   } catch (error) {
@@ -136,8 +134,4 @@ function loadYaml(
 
 function readText(path: string): string {
   return readFileSync(path, 'utf8')
-}
-
-function unknownName(name: string, value: string, known: readonly string[]): SettingFault {
-  return { name, value, unit: null, expected: `a known setting: one of ${known.join(', ')}` }
 }

@@ -46,6 +46,7 @@ export function helpText(service: string, options: OptionTable): string {
     `Usage: node services/${service}/src/main.ts [--config FILE] [settings]`,
     '',
     'A flag wins over an environment variable, that over the YAML file, that over the default.',
+    'Each variable may be given as NAME_FILE instead: a file that holds the value.',
     'In the file the keys are written in camelCase: spoolBytesMax for --spool-bytes-max.',
     '',
     '  --config FILE  (BLOCKFERRY_CONFIG)\n      YAML file with settings; optional',

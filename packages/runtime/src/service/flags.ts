@@ -5,6 +5,10 @@ import { flagName, type OptionSpec, type OptionTable } from './option-table.ts'
 export interface RawSetting {
   readonly name: string
   readonly value: unknown
+  /** What a fault shows in place of a value that must not be printed. */
+  readonly shown?: string
+  /** Its fault is listed already. */
+  readonly isFaulty?: boolean
 }
 
 export interface FlagSettings {

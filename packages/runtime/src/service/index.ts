@@ -2,6 +2,7 @@
 export * from './byte-size.ts'
 export * from './config.ts'
 export * from './config-fault.ts'
+export { type ConfigRule, defineRules, type RuleFault } from './config-rules.ts'
 export * from './describe-options.ts'
 export * from './http-edge.ts'
 export * from './lifecycle.ts'

@@ -48,6 +48,11 @@ export interface Address {
   readonly port: number
 }
 
+/** Whether two listeners want one port; port 0 is chosen by the system, a port of its own each time. */
+export function listensTwice(one: Address, other: Address): boolean {
+  return one.port !== 0 && one.port === other.port
+}
+
 type ValueOf<Spec> = Spec extends { readonly kind: 'integer' }
   ? number
   : Spec extends { readonly kind: 'boolean' }

@@ -2,10 +2,11 @@ import type { Readiness } from '@blockferry/runtime/service'
 import type { Applier } from '../applier.ts'
 import { stateOf } from '../disk/disk-state.ts'
 
-/** Ready while the mirrored topic is read and no disk is HALTED. */
-export function applierReadiness(applier: Applier): Readiness {
+/** Ready while the mirrored topic is read and no disk is HALTED; `topicsWait`: why the topics are not there yet. */
+export function applierReadiness(applier: Applier, topicsWait: string | null): Readiness {
   const { volume } = applier
   const reasons: string[] = []
+  if (topicsWait !== null) reasons.push(`the topics cannot be checked yet: ${topicsWait}`)
   if (volume.cursors.size === 0) reasons.push('the mirrored updates are not read yet')
   for (const disk of volume.disks.values()) {
     const { state, code } = stateOf(disk)
