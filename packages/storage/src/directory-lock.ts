@@ -1,10 +1,11 @@
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createDirectory } from './durable-create.ts'
 import { fault } from './error-catalogue.ts'
 import { tryLock } from './native/file-lock.ts'
 
-/** Name of the lock file in a locked directory; it holds the process id of its last holder, for people. */
+/** Name of the lock file in a locked directory; it holds process id and host of its last holder, for people. */
 export const lockFileName = 'lock'
 
 export interface DirectoryLock extends AsyncDisposable {
@@ -24,16 +25,22 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   let fd: number | null = openSync(lockPath, constants.O_RDWR | constants.O_CREAT, 0o644)
   if (!tryLock(fd, 'exclusive')) {
     closeSync(fd)
-    const holder = Number.parseInt(readFileSync(lockPath, 'utf8'), 10) || null
-    throw fault('STATE_LOCKED', `${directory} is in use${holder === null ? '' : ` by process ${holder}`}`, {
-      details: { directory, holder },
-    })
+    throw inUse(directory, readFileSync(lockPath, 'utf8'))
   }
-  ftruncateSync(fd, 0)
-  writeSync(fd, `${process.pid}\n`, 0)
+  // Written over and then cut: on a full volume the block that is there must not be given away.
+  ftruncateSync(fd, writeSync(fd, `${process.pid} ${hostname()}\n`, 0))
   const release = async (): Promise<void> => {
     if (fd !== null) closeSync(fd)
     fd = null
   }
   return { directory, release, [Symbol.asyncDispose]: release }
+}
+
+/** Another container's process id means nothing here: its host name, which is the container's id, does. */
+function inUse(directory: string, lockText: string): Error {
+  const [pid = '', host = ''] = lockText.trim().split(' ')
+  const holder = Number.parseInt(pid, 10) || null
+  const where = host === '' || host === hostname() ? '' : ` on host ${host}`
+  const who = holder === null ? '' : ` by process ${holder}${where}`
+  return fault('STATE_LOCKED', `${directory} is in use${who}`, { details: { directory, holder, host } })
 }

@@ -1,7 +1,7 @@
 import type { ErrorCatalogue } from '@blockferry/runtime'
 import { faultsOf } from '@blockferry/runtime'
 
-/** Faults of local storage. Errors of the kernel itself (`EIO`, `ENOSPC`) keep their own codes. */
+/** Faults of local storage. Errors of the kernel keep their own codes; those that operators meet are listed last. */
 export const catalogue = {
   PLATFORM_UNSUPPORTED: {
     summary: 'This operating system or processor is not one the file bindings were written for.',
@@ -49,7 +49,28 @@ export const catalogue = {
   },
   STATE_LOCKED: {
     summary: 'Another process uses this state directory.',
-    nextCommand: 'lslocks -o PID,COMMAND,PATH   # stop the holder, or name another directory',
+    nextCommand:
+      'lslocks -o PID,COMMAND,PATH   # in containers: docker ps --filter volume=NAME; stop the holder, or name another directory',
+  },
+  EACCES: {
+    summary: 'The process may not read or write the path.',
+    nextCommand: 'ls -ldn PATH   # then: chown -R UID:GID PATH, as a user who may',
+  },
+  EPERM: {
+    summary: 'The operation on the path is not permitted.',
+    nextCommand: 'ls -ldn PATH; lsattr -d PATH   # then: chown -R UID:GID PATH, as a user who may',
+  },
+  EROFS: {
+    summary: 'The path is on a file system that is mounted read-only.',
+    nextCommand: 'findmnt -T PATH   # mount it read-write',
+  },
+  ENOSPC: {
+    summary: 'The volume is full.',
+    nextCommand: 'df -h PATH; df -i PATH   # make room or enlarge the volume',
+  },
+  EDQUOT: {
+    summary: 'The quota of the user on this volume is used up.',
+    nextCommand: 'quota   # raise it, or make room at PATH',
   },
 } as const satisfies ErrorCatalogue
 

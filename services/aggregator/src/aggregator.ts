@@ -1,5 +1,5 @@
 import type { ReplicationLog } from '@blockferry/replication-log'
-import { AssertionError, codeOf } from '@blockferry/runtime'
+import { AssertionError, codeOf, Fault } from '@blockferry/runtime'
 import { BackOff } from './back-off.ts'
 import { FoldingBudget } from './folding-budget.ts'
 import type { PartitionProgress } from './partition-progress.ts'
@@ -13,6 +13,8 @@ export interface AggregatorStatus {
   readonly partitions: readonly PartitionProgress[]
   /** Code of what keeps the whole process from working; null while all is well. */
   readonly code: string | null
+  /** The same in words, with what to do next; null when there is no more to say. */
+  readonly why: string | null
   /** Held of the folding budget (A3). */
   readonly heldBytes: number
 }
@@ -38,6 +40,8 @@ class ResumingAggregator implements Aggregator {
   #session: Session | null = null
   #budget: FoldingBudget
   #code: string | null = 'STARTING'
+  /** What the last session ended with, and what to do next; null while all is well. */
+  #why: string | null = null
 
   constructor(deps: AggregatorDeps, options: AggregatorOptions) {
     this.#deps = deps
@@ -50,6 +54,7 @@ class ResumingAggregator implements Aggregator {
     return {
       partitions: this.#session?.partitions ?? [],
       code: this.#session?.trouble ?? this.#code,
+      why: this.#why,
       heldBytes: this.#budget.heldBytes,
     }
   }
@@ -76,6 +81,7 @@ class ResumingAggregator implements Aggregator {
     try {
       await this.#session.run(signal, () => {
         this.#code = null
+        this.#why = null
       })
     } finally {
       this.#session = null
@@ -104,9 +110,15 @@ class ResumingAggregator implements Aggregator {
   async #waitAfter(error: unknown, signal: AbortSignal): Promise<void> {
     const code = codeOf(error)
     this.#code = code
+    this.#why = whyOf(error)
     this.#deps.meter.kafkaFailed(code)
     const text = `the Kafka client cannot go on (${code}); a new one resumes from the output`
     this.#deps.logger.error({ event: 'session-ended', err: error }, text)
     await this.#deps.clock.sleep(this.#backOff.nextDelayMs(), signal)
   }
+}
+
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error instanceof Fault ? `${error.message}; next: ${error.nextCommand}` : error.message
 }

@@ -8,6 +8,7 @@ import {
   type ServiceContext,
   systemClock,
   systemRandom,
+  waitForRepair,
 } from '@blockferry/runtime/service'
 import {
   connectReplicationLog,
@@ -17,7 +18,7 @@ import {
 } from '@blockferry/replication-log'
 import { unpackPayload } from '@blockferry/schemas'
 import { openSegmentLog } from '@blockferry/segment-log'
-import { lockDirectory, openControlSlots, openSlotFile } from '@blockferry/storage'
+import { lockDirectory, openControlSlots, openSlotFile, probeDirectory } from '@blockferry/storage'
 import { type Applier, createApplier } from './applier.ts'
 import { type ApplierConfig, targetPaths } from './config.ts'
 import { serveApplier, statusOfFault } from './http/serve-applier.ts'
@@ -37,6 +38,11 @@ export async function startApplier(
 ): Promise<RunningService> {
   const { logger } = context
   logger.level = config.logLevel
+  if (config.waitForRepair) {
+    const { httpListen, stateDirectory } = config
+    const look = () => probeDirectory(stateDirectory)
+    await waitForRepair({ service: 'applier', httpListen, clock: systemClock, look, ...context })
+  }
   const lock = await lockDirectory(config.stateDirectory)
   const replicationLog = await connectReplicationLog({
     brokers: config.kafkaBrokers,

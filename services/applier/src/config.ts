@@ -5,6 +5,7 @@ import {
   defineOptions,
   defineRules,
   type RuleFault,
+  waitForRepairOption,
 } from '@blockferry/runtime/service'
 import {
   kafkaBrokersOption,
@@ -24,6 +25,7 @@ export const options = defineOptions({
     kind: 'string',
     doc: 'Redo journal, checkpoint and recovery point index; one applier each.',
   },
+  waitForRepair: waitForRepairOption,
   disks: {
     kind: 'list',
     default: [],

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createNbdServer, type NbdListenAddress, type NbdServer } from '@blockferry/nbd'
 import {
@@ -11,6 +11,7 @@ import {
   type ServiceContext,
   systemClock,
   systemRandom,
+  waitForRepair,
 } from '@blockferry/runtime/service'
 import { publishedLengthBytes } from '@blockferry/segment-log'
 import {
@@ -18,6 +19,7 @@ import {
   lockDirectory,
   openControlSlots,
   openSlotFile,
+  probeDirectory,
   readBootId,
 } from '@blockferry/storage'
 import { StampStore } from './agent/stamp-store.ts'
@@ -34,6 +36,8 @@ import { createTapMeter, type TapMeter } from './tap-meter.ts'
 import { sharedBell } from './shipper/bell.ts'
 import { type ShipperThread, startShipperThread } from './shipper-thread.ts'
 
+const stampFileName = 'stamp'
+
 /** The composition root: state directory, shipper thread, disks, NBD and HTTP. */
 export async function startTapAgent(
   config: TapAgentConfig,
@@ -42,10 +46,11 @@ export async function startTapAgent(
   const { logger } = context
   logger.level = config.logLevel
   const { disks } = parseDiskList(config.disks)
+  if (config.waitForRepair) await waitForState(config, context)
   const lock = await lockDirectory(config.stateDirectory)
   const stamps = await StampStore.open(
     await openControlSlots({
-      file: openSlotFile(join(lock.directory, 'stamp')),
+      file: openSlotFile(join(lock.directory, stampFileName)),
       slotBytes: controlSlotBytes,
     }),
     systemRandom,
@@ -67,6 +72,17 @@ export async function startTapAgent(
   serveRecoveryPoints(edge, agent)
   await listen({ config, nbd, edge, logger })
   return running({ agent, shipper, nbd, edge, lock, metrics })
+}
+
+/** An agent that has a state already needs no free space to serve its guests: without a spool it is AHEAD. */
+async function waitForState(
+  config: TapAgentConfig,
+  context: Pick<ServiceContext, 'logger' | 'signal'>,
+): Promise<void> {
+  const { httpListen, stateDirectory } = config
+  const isNew = () => !existsSync(join(stateDirectory, stampFileName))
+  const look = () => probeDirectory(stateDirectory, { writes: isNew() })
+  await waitForRepair({ service: 'tap-agent', httpListen, clock: systemClock, look, ...context })
 }
 
 async function assemble(

@@ -11,6 +11,7 @@ import {
   defineOptions,
   defineRules,
   listensTwice,
+  waitForRepairOption,
 } from '@blockferry/runtime/service'
 import { parseDiskList } from './disk-list.ts'
 
@@ -25,6 +26,7 @@ export const options = defineOptions({
     kind: 'string',
     doc: 'Spools, control slots and the stamp live here; one agent per directory.',
   },
+  waitForRepair: waitForRepairOption,
   disks: {
     kind: 'list',
     separator: ';',

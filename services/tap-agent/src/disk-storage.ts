@@ -1,8 +1,14 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { KiB, MiB } from '@blockferry/runtime'
 import { systemRandom } from '@blockferry/runtime/service'
 import { openSegmentLog, sharedPublishedLength } from '@blockferry/segment-log'
-import { createDirectory, openControlSlots, openRawFile, openSlotFile } from '@blockferry/storage'
+import {
+  createDirectory,
+  explainError,
+  openControlSlots,
+  openRawFile,
+  openSlotFile,
+} from '@blockferry/storage'
 import type { TapDiskDeps } from './disk/disk-ports.ts'
 import type { ConfiguredDisk } from './disk-list.ts'
 import { fault } from './error-catalogue.ts'
@@ -28,23 +34,33 @@ export function diskStorage(place: {
   if (disk === undefined) throw fault('UNKNOWN_DISK', 'the disk is not configured')
   const diskDirectory = join(directory, 'disks', disk.diskId)
   return {
-    openDevice: () => openSource(disk),
-    openSlots: async () => {
-      await createDirectory(diskDirectory)
-      return openControlSlots({
-        file: openSlotFile(join(diskDirectory, 'control')),
-        slotBytes: controlSlotBytes,
-      })
-    },
-    openSpool: (scanFromLsn) =>
-      openSegmentLog({
-        directory: spoolDirectory(directory, disk.diskId),
-        limits: { segmentBytes: spoolSegmentBytes, bytesMax: spoolBytesMax },
-        random: systemRandom,
-        published: sharedPublishedLength(published),
-        writes: 'adaptive',
-        ...(scanFromLsn === undefined ? {} : { scanFrom: scanFromLsn }),
+    openDevice: () => explaining(dirname(disk.source), () => openSource(disk)),
+    openSlots: () =>
+      explaining(directory, async () => {
+        await createDirectory(diskDirectory)
+        const file = openSlotFile(join(diskDirectory, 'control'))
+        return openControlSlots({ file, slotBytes: controlSlotBytes })
       }),
+    openSpool: (scanFromLsn) =>
+      explaining(directory, () =>
+        openSegmentLog({
+          directory: spoolDirectory(directory, disk.diskId),
+          limits: { segmentBytes: spoolSegmentBytes, bytesMax: spoolBytesMax },
+          random: systemRandom,
+          published: sharedPublishedLength(published),
+          writes: 'adaptive',
+          ...(scanFromLsn === undefined ? {} : { scanFrom: scanFromLsn }),
+        }),
+      ),
+  }
+}
+
+/** What the kernel refuses about `path`, with what to do next. */
+async function explaining<T>(path: string, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open()
+  } catch (error) {
+    throw explainError(error, path)
   }
 }
 

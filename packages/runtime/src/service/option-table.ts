@@ -87,6 +87,13 @@ export function flagName(key: string): string {
   return `--${key.replaceAll(/([A-Z])/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
+/** For services with a state directory, and for those only. */
+export const waitForRepairOption = {
+  kind: 'boolean',
+  default: false,
+  doc: 'Whether a state directory that cannot be used (rights, space, in use) is waited for: unready, saying why. If not, the process ends with status 1. The images wait.',
+} as const satisfies OptionSpec
+
 /** Settings every service has; spread them into its own table. */
 export const commonOptions = defineOptions({
   logLevel: {

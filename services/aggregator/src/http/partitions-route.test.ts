@@ -7,6 +7,7 @@ import { servePartitions } from './partitions-route.ts'
 
 const status: AggregatorStatus = {
   code: null,
+  why: null,
   heldBytes: 77,
   partitions: [
     {
@@ -43,6 +44,7 @@ test('the HTTP side shows each partition, why it is not ready, and its metrics',
   meter.groupRead({ payloadBytes: 100, events: 5, droppedEvents: 2 })
   const partitions = await edge.inject('/v1/partitions')
   expect(partitions.json()).toMatchObject({
+    why: null,
     heldBytes: 77,
     partitions: [
       { kafkaPartition: 3, inputOffset: String(2n ** 60n), resumeInputOffset: null, queuedBytes: 8192 },

@@ -33,6 +33,7 @@ export function servePartitions(edge: HttpEdge, status: () => AggregatorStatus):
       required: ['partitions', 'heldBytes'],
       properties: {
         code: nullable('string'),
+        why: nullable('string'),
         heldBytes: { type: 'integer' },
         partitions: { type: 'array', items: partitionSchema },
       },

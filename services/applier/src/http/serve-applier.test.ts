@@ -132,7 +132,10 @@ describe('the applier’s REST', () => {
     const { edge } = await served()
     const answer = await edge.inject('/health/ready')
     expect(answer.statusCode).toBe(503)
-    expect(answer.json()).toMatchObject({ ready: false, reasons: ['disk vdb is HALTED (GAP)'] })
+    expect(answer.json()).toMatchObject({
+      ready: false,
+      reasons: [expect.stringMatching(/^disk vdb is HALTED \(GAP\): .+; next: .+/)],
+    })
   })
 
   test('serves metrics, a description and the live page', async () => {

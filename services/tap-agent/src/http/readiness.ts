@@ -4,7 +4,10 @@ import type { TapAgent } from '../agent/tap-agent.ts'
 
 /** Ready when every configured disk serves its guest; whether Kafka answers is a matter of lag, not of service. */
 export function readinessOf(agent: TapAgent): Readiness {
-  const unserved = agent.unserved.map(({ code, diskId, message }) => `disk ${diskId}: ${code}: ${message}`)
+  const unserved = agent.unserved.map(({ code, diskId, message, nextCommand }) => {
+    const next = nextCommand === '' ? '' : `; next: ${nextCommand}`
+    return `disk ${diskId}: ${code}: ${message}${next}`
+  })
   const failed = agent
     .statuses()
     .filter(({ state }) => state === 'FAILED')
