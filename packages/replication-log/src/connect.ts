@@ -1,7 +1,8 @@
 import { assert } from '@blockferry/runtime'
-import type { Broker } from '@platformatic/kafka'
-import { KafkaClient } from './platformatic/client.ts'
-import { type ConnectionLimits, defaultConnectionLimits } from './platformatic/limits.ts'
+import { KafkaClient } from './kafka/client.ts'
+import type { Broker } from './kafka/exchanges.ts'
+import { type ConnectionLimits, defaultConnectionLimits } from './kafka/limits.ts'
+import { platformaticLibrary } from './platformatic/library.ts'
 
 export interface ReplicationLogOptions extends Partial<ConnectionLimits> {
   /** `host:port` of brokers to begin with; the rest of the cluster is found through them. */
@@ -23,6 +24,7 @@ export async function connectReplicationLog(options: ReplicationLogOptions): Pro
   const { brokers, clientId, groupInstanceId = null, ...limits } = options
   assert(brokers.length > 0, 'at least one broker')
   return new KafkaClient({
+    library: platformaticLibrary,
     brokers: brokers.map(parseBroker),
     clientId,
     groupInstanceId,

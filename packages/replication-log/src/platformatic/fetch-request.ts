@@ -5,21 +5,12 @@ import {
   fetchV17,
   readKnownTaggedFields,
 } from '@platformatic/kafka'
-
-/** One partition of an answer, its batches still as the broker stored them. */
-export interface FetchedPartition {
-  readonly topicId: string
-  readonly kafkaPartition: number
-  readonly errorCode: number
-  readonly highWatermark: bigint
-  readonly logStartOffset: bigint
-  readonly batches: Buffer
-}
-
-export interface FetchAnswer {
-  readonly errorCode: number
-  readonly partitions: readonly FetchedPartition[]
-}
+import {
+  type FetchAnswer,
+  type FetchPartitionRequest,
+  type FetchedPartition,
+  wire,
+} from '../kafka/exchanges.ts'
 
 const empty = Buffer.alloc(0)
 
@@ -43,7 +34,7 @@ function readPartition(topicId: string, reader: Reader): FetchedPartition {
   const errorCode = reader.readInt16()
   const highWatermark = reader.readInt64()
   reader.readInt64()
-  const logStartOffset = reader.readInt64()
+  reader.readInt64()
   reader.readNullableArray((aborted) => [aborted.readInt64(), aborted.readInt64()])
   reader.readInt32()
   // COMPACT_RECORDS: length + 1, 0 for null.
@@ -52,7 +43,7 @@ function readPartition(topicId: string, reader: Reader): FetchedPartition {
     batchesBytes === 0 ? empty : reader.buffer.slice(reader.position, reader.position + batchesBytes)
   reader.skip(batchesBytes)
   readKnownTaggedFields(reader, {})
-  return { topicId, kafkaPartition, errorCode, highWatermark, logStartOffset, batches }
+  return { topicId, kafkaPartition, errorCode, highWatermark, batches }
 }
 
 export const fetchRaw = createAPI<fetchV17.FetchRequest, FetchAnswer>(
@@ -62,7 +53,17 @@ export const fetchRaw = createAPI<fetchV17.FetchRequest, FetchAnswer>(
   parseAnswer,
 )
 
-/** A fetch outside any broker-side session: no state that a reconnect could leave stale. */
-export const sessionless = { sessionId: 0, sessionEpoch: -1 } as const
-/** K6: not known; the broker then does not compare epochs. */
-export const unknownEpoch = -1
+/** The partitions of a request, by topic as the protocol wants them. */
+export function fetchTopics(partitions: readonly FetchPartitionRequest[]): fetchV17.FetchRequestTopic[] {
+  const topics = Map.groupBy(partitions, ({ topicId }) => topicId)
+  return [...topics].map(([topicId, asked]) => ({
+    topicId,
+    partitions: asked.map(({ kafkaPartition, leaderEpoch, kafkaOffset, bytesMax }) => ({
+      partition: kafkaPartition,
+      currentLeaderEpoch: leaderEpoch,
+      fetchOffset: kafkaOffset,
+      lastFetchedEpoch: wire.unknownEpoch,
+      partitionMaxBytes: bytesMax,
+    })),
+  }))
+}

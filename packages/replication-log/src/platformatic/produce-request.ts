@@ -1,17 +1,16 @@
 import { Writer, createAPI, produceV9 } from '@platformatic/kafka'
-import type { TopicPartition } from '../replication-log.ts'
+import { type ProduceFrozenRequest, wire } from '../kafka/exchanges.ts'
 
-const allReplicas = -1
 const produceKey = 0
 
 /**
  * Produce v9 for one partition with a batch that is bytes already. The library's own request encodes the
  * records anew at each send, with a new timestamp; a retry must be the same batch (L3).
  */
-function createRequest(partition: TopicPartition, batch: Buffer, timeoutMs: number): Writer {
+function createRequest({ batch, timeoutMs, ...partition }: ProduceFrozenRequest): Writer {
   return Writer.create()
     .appendString(null)
-    .appendInt16(allReplicas)
+    .appendInt16(wire.allReplicas)
     .appendInt32(timeoutMs)
     .appendArray([partition], (topicWriter, { topic, kafkaPartition }) => {
       topicWriter.appendString(topic).appendArray([kafkaPartition], (partitionWriter) => {
@@ -24,7 +23,9 @@ function createRequest(partition: TopicPartition, batch: Buffer, timeoutMs: numb
     .appendTaggedFields()
 }
 
-export const produceFrozen = createAPI<
-  [partition: TopicPartition, batch: Buffer, timeoutMs: number],
-  produceV9.ProduceResponse
->(produceKey, 9, createRequest, produceV9.parseResponse)
+export const produceFrozen = createAPI<[request: ProduceFrozenRequest], produceV9.ProduceResponse>(
+  produceKey,
+  9,
+  createRequest,
+  produceV9.parseResponse,
+)

@@ -1,10 +1,10 @@
 import { assert } from '@blockferry/runtime'
-import { Reader, crc32c } from '@platformatic/kafka'
 import type { OutgoingRecord } from '../replication-log.ts'
+import { crc32c } from './crc32c.ts'
 
 /*
  * Kafka's record batch, format 2. Encoded once into one buffer, so that a retry sends the very same
- * bytes (L3); decoded with its checksum verified, which the library leaves out.
+ * bytes (L3); decoded with its checksum verified, which both libraries leave out.
  */
 
 export const batchHeaderBytes = 61
@@ -58,8 +58,7 @@ export function encodeRecordBatch(records: readonly OutgoingRecord[], head: Batc
 
 /** CRC-32C over everything from the attributes on. */
 export function batchCrc(batch: Buffer): number {
-  // Through a Reader: handed a plain Buffer, the library copies it first.
-  return crc32c(Reader.from(batch.subarray(attributesOffset)).buffer)
+  return crc32c(batch.subarray(attributesOffset))
 }
 
 function recordBodyBytes({ key, value }: OutgoingRecord, index: number): number {

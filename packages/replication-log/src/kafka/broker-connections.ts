@@ -1,10 +1,8 @@
-import { type API, Connection, type Broker, ResponseError } from '@platformatic/kafka'
 import { fault } from '../faults.ts'
+import type { Broker, ExchangeName, Exchanges, Question } from './exchanges.ts'
 import { requestFault, timeoutFault } from './kafka-error.ts'
+import type { KafkaLibrary, LibraryConnection } from './library.ts'
 import type { ConnectionLimits } from './limits.ts'
-
-/** The library's own request timer never fires: ours knows what each request asked the broker to wait. */
-const libraryTimeoutMs = 24 * 3_600_000
 
 export interface CallOptions {
   readonly timeoutMs: number
@@ -22,31 +20,37 @@ export function brokerName({ host, port }: Broker): string {
  * unanswered request would wait with it.
  */
 export class BrokerConnections {
+  readonly #library: KafkaLibrary
   readonly #clientId: string
   readonly #limits: ConnectionLimits
-  readonly #connections = new Map<string, Promise<Connection>>()
+  readonly #connections = new Map<string, Promise<LibraryConnection>>()
   #closed = false
 
-  constructor(clientId: string, limits: ConnectionLimits) {
-    this.#clientId = clientId
-    this.#limits = limits
+  constructor(options: {
+    readonly library: KafkaLibrary
+    readonly clientId: string
+    readonly limits: ConnectionLimits
+  }) {
+    this.#library = options.library
+    this.#clientId = options.clientId
+    this.#limits = options.limits
   }
 
   /** Sends one request and waits for its answer; error codes inside the answer are the caller's to read. */
-  async call<Arguments extends unknown[], Response>(
+  async call<Name extends ExchangeName>(
     broker: Broker,
-    request: { readonly api: API<Arguments, Response>; readonly args: Arguments },
+    question: Question<Name>,
     options: CallOptions,
-  ): Promise<Response> {
+  ): Promise<Exchanges[Name]['answer']> {
     options.signal?.throwIfAborted()
     const opening = this.#connection(broker)
     const connection = await abortable(opening, options.signal)
-    const { promise, resolve, reject } = Promise.withResolvers<Response>()
+    const { promise, resolve, reject } = Promise.withResolvers<Exchanges[Name]['answer']>()
     const abandon = (reason: unknown): void => {
       reject(reason)
       // Before its 'close' event: the next call must not be queued on a connection that is going.
       this.#forget(broker, opening)
-      connection.socket.destroy()
+      connection.destroy()
     }
     const timer = setTimeout(
       () => abandon(timeoutFault(brokerName(broker), options.timeoutMs)),
@@ -54,11 +58,7 @@ export class BrokerConnections {
     )
     const onAbort = (): void => abandon(options.signal?.reason)
     options.signal?.addEventListener('abort', onAbort, { once: true })
-    request.api(connection, ...request.args, (error: Error | null, response?: Response) => {
-      if (error === null) resolve(response as Response)
-      else if (error instanceof ResponseError) resolve(error['response'] as Response)
-      else reject(requestFault(error, brokerName(broker)))
-    })
+    connection.ask(question).then(resolve, (error: unknown) => reject(this.#fault(error, broker)))
     try {
       return await promise
     } finally {
@@ -67,7 +67,7 @@ export class BrokerConnections {
     }
   }
 
-  #connection(broker: Broker): Promise<Connection> {
+  #connection(broker: Broker): Promise<LibraryConnection> {
     if (this.#closed) return Promise.reject(fault('LOG_CLOSED', 'the client was closed'))
     const name = brokerName(broker)
     const open = this.#connections.get(name)
@@ -77,42 +77,35 @@ export class BrokerConnections {
     return opening
   }
 
-  #forget(broker: Broker, opening: Promise<Connection>): void {
+  #forget(broker: Broker, opening: Promise<LibraryConnection>): void {
     const name = brokerName(broker)
     if (this.#connections.get(name) === opening) this.#connections.delete(name)
   }
 
-  async #open(broker: Broker, onEnd: () => void): Promise<Connection> {
-    const connection = new Connection(this.#clientId, {
-      connectTimeout: this.#limits.connectTimeoutMs,
-      requestTimeout: libraryTimeoutMs,
-    })
-    // Kept for its whole life: an 'error' event without a listener would end the process.
-    connection.on('error', onEnd)
-    connection.on('close', onEnd)
+  async #open(broker: Broker, onEnd: () => void): Promise<LibraryConnection> {
     try {
-      await connection.connect(broker.host, broker.port)
-      return connection
+      const { connectTimeoutMs } = this.#limits
+      return await this.#library.connect(broker, { clientId: this.#clientId, connectTimeoutMs, onEnd })
     } catch (error) {
       onEnd()
-      throw requestFault(error, brokerName(broker))
+      throw this.#fault(error, broker)
     }
   }
 
+  #fault(error: unknown, broker: Broker): unknown {
+    return requestFault(error, brokerName(broker), this.#library.isRefusal(error))
+  }
+
   /** Ends every connection at once; outstanding calls fail. */
-  destroy(): void {
+  close(): void {
+    this.#closed = true
     for (const opening of this.#connections.values()) {
       opening.then(
-        (connection) => connection.socket.destroy(),
+        (connection) => connection.destroy(),
         () => undefined,
       )
     }
     this.#connections.clear()
-  }
-
-  close(): void {
-    this.#closed = true
-    this.destroy()
   }
 }
 

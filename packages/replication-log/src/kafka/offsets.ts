@@ -1,5 +1,3 @@
-import { assert } from '@blockferry/runtime'
-import { deleteRecordsV2, listOffsetsV7 } from '@platformatic/kafka'
 import type { TopicPartition } from '../replication-log.ts'
 import type { BrokerConnections } from './broker-connections.ts'
 import type { ClusterView } from './cluster-view.ts'
@@ -14,8 +12,6 @@ export interface OffsetDeps {
 
 const latestTimestamp = -1n
 const earliestTimestamp = -2n
-const consumer = -1
-const readUncommitted = 0
 const noOffset = -1n
 
 /** First kept offset and the offset after the last record. */
@@ -43,19 +39,13 @@ export async function offsetAt(
 async function listOffset(deps: OffsetDeps, partition: TopicPartition, timestamp: bigint): Promise<bigint> {
   const { topic, kafkaPartition } = partition
   return withLeader(deps, partition, async ({ broker, leaderEpoch }) => {
-    const asked = { partitionIndex: kafkaPartition, currentLeaderEpoch: leaderEpoch, timestamp }
-    const response = await deps.connections.call(
+    const answer = await deps.connections.call(
       broker,
-      {
-        api: listOffsetsV7.api,
-        args: [consumer, readUncommitted, [{ name: topic, partitions: [asked] }]],
-      },
+      { ask: 'listOffsets', of: { topic, kafkaPartition, leaderEpoch, timestamp } },
       { timeoutMs: deps.limits.requestTimeoutMs },
     )
-    const answer = response.topics[0]?.partitions[0]
-    assert(answer !== undefined, 'an offset response names the partition asked')
     if (answer.errorCode !== 0) throw responseFault(answer.errorCode, `offsets of ${topic}/${kafkaPartition}`)
-    return answer.offset
+    return answer.kafkaOffset
   })
 }
 
@@ -68,14 +58,11 @@ export async function deleteRecordsBefore(
   const { topic, kafkaPartition } = partition
   await withLeader(deps, partition, async ({ broker }) => {
     const timeoutMs = deps.limits.requestTimeoutMs
-    const asked = { partitionIndex: kafkaPartition, offset: kafkaOffset }
-    const response = await deps.connections.call(
+    const answer = await deps.connections.call(
       broker,
-      { api: deleteRecordsV2.api, args: [[{ name: topic, partitions: [asked] }], timeoutMs] },
+      { ask: 'deleteRecords', of: { topic, kafkaPartition, beforeKafkaOffset: kafkaOffset, timeoutMs } },
       { timeoutMs },
     )
-    const answer = response.topics[0]?.partitions[0]
-    assert(answer !== undefined, 'a delete response names the partition asked')
     if (answer.errorCode !== 0) {
       throw responseFault(answer.errorCode, `deleting ${topic}/${kafkaPartition} before ${kafkaOffset}`)
     }

@@ -1,24 +1,15 @@
 import { assert } from '@blockferry/runtime'
-import type { Broker } from '@platformatic/kafka'
 import { fault } from '../faults.ts'
 import type { FetchOutcome, FetchPosition, FetchRequest } from '../replication-log.ts'
 import { brokerName } from './broker-connections.ts'
 import type { PartitionLeader } from './cluster-view.ts'
-import {
-  type FetchAnswer,
-  type FetchedPartition,
-  fetchRaw,
-  sessionless,
-  unknownEpoch,
-} from './fetch-request.ts'
+import type { Broker, FetchAnswer, FetchedPartition } from './exchanges.ts'
 import { type FetchDeps, failedOutcome } from './fetch-deps.ts'
 import { isTransient, isUnknownTopic, responseFault, timeoutFault } from './kafka-error.ts'
 import { offsetRange } from './offsets.ts'
 import { decodeRecordBatches } from './record-batch-decoder.ts'
 
 const offsetOutOfRange = 1
-const readUncommitted = 0
-const bytesMin = 1
 /** With several leaders each is polled this briefly, so that none waits out another's silence. */
 const sharedWaitMsMax = 25
 /** What one leader's news gives the others before they are left behind for this round. */
@@ -126,25 +117,17 @@ async function send(
   deps: FetchDeps,
   { broker, group, request, signal }: LeaderPoll & { readonly broker: Broker },
 ): Promise<FetchAnswer> {
-  const topics = Map.groupBy(group, ({ leader }) => leader.topicId)
-  const asked = [...topics].map(([topicId, members]) => ({
-    topicId,
-    partitions: members.map(({ position, leader }) => ({
-      partition: position.kafkaPartition,
-      currentLeaderEpoch: leader.leaderEpoch,
-      fetchOffset: position.kafkaOffset,
-      lastFetchedEpoch: unknownEpoch,
-      partitionMaxBytes: request.partitionBytesMax,
-    })),
+  const partitions = group.map(({ position, leader }) => ({
+    topicId: leader.topicId,
+    kafkaPartition: position.kafkaPartition,
+    leaderEpoch: leader.leaderEpoch,
+    kafkaOffset: position.kafkaOffset,
+    bytesMax: request.partitionBytesMax,
   }))
   const waitMs = Math.floor(request.waitMsMax)
-  const { sessionId, sessionEpoch } = sessionless
   const answer = await deps.connections.call(
     broker,
-    {
-      api: fetchRaw,
-      args: [waitMs, bytesMin, request.bytesMax, readUncommitted, sessionId, sessionEpoch, asked, [], ''],
-    },
+    { ask: 'fetch', of: { waitMs, bytesMax: request.bytesMax, partitions } },
     { timeoutMs: waitMs + deps.limits.requestTimeoutMs, signal },
   )
   if (answer.errorCode !== 0) throw responseFault(answer.errorCode, `a fetch from ${brokerName(broker)}`)

@@ -1,12 +1,11 @@
-import { Fault, assert } from '@blockferry/runtime'
-import { initProducerIdV4 } from '@platformatic/kafka'
+import { Fault } from '@blockferry/runtime'
 import { fault } from '../faults.ts'
 import type { OutgoingRecord, TopicPartition } from '../replication-log.ts'
 import type { BrokerConnections } from './broker-connections.ts'
 import type { ClusterView } from './cluster-view.ts'
+import type { Broker } from './exchanges.ts'
 import { isTransient, isUnknownTopic, responseFault } from './kafka-error.ts'
 import type { ConnectionLimits } from './limits.ts'
-import { produceFrozen } from './produce-request.ts'
 import { type BatchIdentity, encodeRecordBatch } from './record-batch.ts'
 import { retrying } from './retry.ts'
 
@@ -88,7 +87,7 @@ export class PartitionProducer {
     const answer = await this.#view.withAnyBroker((broker) =>
       this.#connections.call(
         broker,
-        { api: initProducerIdV4.api, args: [null, 0, -1n, -1] },
+        { ask: 'beginSession', of: null },
         { timeoutMs: this.#limits.requestTimeoutMs, signal },
       ),
     )
@@ -113,25 +112,19 @@ export class PartitionProducer {
     }
   }
 
-  async #exchange(
-    broker: { host: string; port: number },
-    batch: FrozenBatch,
-    signal: AbortSignal | undefined,
-  ): Promise<bigint> {
+  async #exchange(broker: Broker, batch: FrozenBatch, signal: AbortSignal | undefined): Promise<bigint> {
     const { topic, kafkaPartition } = this.#partition
     const timeoutMs = this.#limits.requestTimeoutMs
-    const response = await this.#connections.call(
+    const answer = await this.#connections.call(
       broker,
-      { api: produceFrozen, args: [this.#partition, batch.bytes, timeoutMs] },
+      { ask: 'produce', of: { topic, kafkaPartition, batch: batch.bytes, timeoutMs } },
       { timeoutMs, signal },
     )
-    const answer = response.responses[0]?.partitionResponses[0]
-    assert(answer !== undefined, 'a produce response names the partition asked')
     if (answer.errorCode !== 0) {
       const why = answer.errorMessage === null ? '' : ` (${answer.errorMessage})`
       throw responseFault(answer.errorCode, `${batch.bytes.length} bytes to ${topic}/${kafkaPartition}${why}`)
     }
-    return answer.baseOffset
+    return answer.firstKafkaOffset
   }
 }
 

@@ -1,7 +1,7 @@
 import { Fault } from '@blockferry/runtime'
-import { findErrorBy, protocolErrorsCodesById } from '@platformatic/kafka'
 import type { ReplicationLogCode } from '../error-catalogue.ts'
 import { fault } from '../faults.ts'
+import { kafkaErrorName } from './kafka-error-names.ts'
 
 /** Kafka's names of errors that another try, or another broker, can change. */
 const transientNames = new Set([
@@ -51,12 +51,6 @@ const codesByName: Readonly<Record<string, ReplicationLogCode>> = {
   UNKNOWN_SERVER_ERROR: 'KAFKA_REJECTED',
 }
 
-/** Kafka's name of an error code in a response. */
-export function kafkaErrorName(errorCode: number): string {
-  const names: Readonly<Record<string, string>> = protocolErrorsCodesById
-  return names[String(errorCode)] ?? `ERROR_${errorCode}`
-}
-
 /** An error code of a response in our words; `details.transient` says whether another try makes sense. */
 export function responseFault(errorCode: number, what: string): Fault {
   const kafkaError = kafkaErrorName(errorCode)
@@ -65,12 +59,10 @@ export function responseFault(errorCode: number, what: string): Fault {
   return fault(code, `${what}: the broker answers ${kafkaError}`, { details: { kafkaError, transient } })
 }
 
-/** What the library threw instead of an answer. */
-export function requestFault(cause: unknown, where: string): Fault {
+/** What a library threw instead of an answer; `refused` when it says that our credentials were not accepted. */
+export function requestFault(cause: unknown, where: string, refused: boolean): Fault {
   if (cause instanceof Fault) return cause
-  if (cause instanceof Error && findErrorBy(cause, 'code', 'PLT_KFK_AUTHENTICATION') !== null) {
-    return fault('NOT_AUTHORIZED', `${where} refuses this client's credentials`, { cause })
-  }
+  if (refused) return fault('NOT_AUTHORIZED', `${where} refuses this client's credentials`, { cause })
   const reason = cause instanceof Error ? cause.message : String(cause)
   return fault('KAFKA_UNREACHABLE', `${where}: ${reason}`, { cause, details: { transient: true } })
 }

@@ -1,5 +1,4 @@
 import { assert } from '@blockferry/runtime'
-import type { Broker } from '@platformatic/kafka'
 import { fault } from '../faults.ts'
 import { OnePerPartition, partitionKey } from '../one-per-partition.ts'
 import type {
@@ -15,9 +14,11 @@ import type {
 } from '../replication-log.ts'
 import { BrokerConnections } from './broker-connections.ts'
 import { ClusterView } from './cluster-view.ts'
+import type { Broker } from './exchanges.ts'
 import { FetchLanes } from './fetch-lanes.ts'
 import { fetchOnce } from './fetcher.ts'
 import { KafkaGroupMembership } from './group-membership.ts'
+import type { KafkaLibrary } from './library.ts'
 import type { ConnectionLimits } from './limits.ts'
 import { type OffsetDeps, deleteRecordsBefore, offsetAt, offsetRange } from './offsets.ts'
 import { PartitionProducer } from './partition-producer.ts'
@@ -25,13 +26,14 @@ import { retrying } from './retry.ts'
 import { deleteTopicOnce, describeTopicOnce, ensureTopicsOnce } from './topic-admin.ts'
 
 export interface KafkaClientOptions {
+  readonly library: KafkaLibrary
   readonly brokers: readonly Broker[]
   readonly clientId: string
   readonly limits: ConnectionLimits
   readonly groupInstanceId: string | null
 }
 
-/** ReplicationLog on Kafka. Opens connections when first used, so it can be made while Kafka is away. */
+/** ReplicationLog on Kafka, over either client library. Opens connections when first used, so it can be made while Kafka is away. */
 export class KafkaClient implements ReplicationLog {
   readonly #options: KafkaClientOptions
   readonly #limits: ConnectionLimits
@@ -55,6 +57,7 @@ export class KafkaClient implements ReplicationLog {
     this.#view = new ClusterView({
       bootstrap: options.brokers,
       connections: this.#control,
+      versions: options.library.versions,
       limits: options.limits,
     })
   }
@@ -138,7 +141,7 @@ export class KafkaClient implements ReplicationLog {
   }
 
   #newConnections(): BrokerConnections {
-    return new BrokerConnections(this.#options.clientId, this.#options.limits)
+    return new BrokerConnections(this.#options)
   }
 
   #deps(): OffsetDeps {

@@ -1,14 +1,13 @@
 import { assert } from '@blockferry/runtime'
-import { ConfigResourceTypes, createTopicsV7, deleteTopicsV6, describeConfigsV4 } from '@platformatic/kafka'
 import { fault } from '../faults.ts'
 import type { TopicDescription, TopicSpec } from '../replication-log.ts'
 import { describeDifferences, topicDifferences } from '../topic-comparison.ts'
-import { kafkaErrorName, responseFault } from './kafka-error.ts'
+import { kafkaErrorName } from './kafka-error-names.ts'
+import { responseFault } from './kafka-error.ts'
 import { type OffsetDeps, offsetRange } from './offsets.ts'
 import { retrying } from './retry.ts'
 
 const topicAlreadyExists = 36
-const brokersDefaultReplication = -1
 
 /** Creates what is missing, then compares everything (K3). One attempt; the caller retries what is transient. */
 export async function ensureTopicsOnce(
@@ -64,24 +63,13 @@ const leaderNotAvailable = 5
 
 async function createTopics(deps: OffsetDeps, specs: readonly TopicSpec[]): Promise<void> {
   const timeoutMs = deps.limits.requestTimeoutMs
-  const asked = specs.map(({ topic, partitions, config }) => ({
-    name: topic,
-    numPartitions: partitions,
-    replicationFactor: brokersDefaultReplication,
-    assignments: [],
-    configs: Object.entries(config).map(([name, value]) => ({ name, value })),
-  }))
-  const response = await deps.view.withAnyBroker((broker) =>
-    deps.connections.call(
-      broker,
-      { api: createTopicsV7.api, args: [asked, timeoutMs, false] },
-      { timeoutMs },
-    ),
+  const answers = await deps.view.withAnyBroker((broker) =>
+    deps.connections.call(broker, { ask: 'createTopics', of: { specs, timeoutMs } }, { timeoutMs }),
   )
-  for (const { name, errorCode, errorMessage } of response.topics) {
+  for (const { topic, errorCode, errorMessage } of answers) {
     // Two services that start together both create; the comparison that follows judges what exists.
     if (errorCode === 0 || errorCode === topicAlreadyExists) continue
-    throw responseFault(errorCode, `creating topic ${name} (${errorMessage ?? kafkaErrorName(errorCode)})`)
+    throw responseFault(errorCode, `creating topic ${topic} (${errorMessage ?? kafkaErrorName(errorCode)})`)
   }
 }
 
@@ -90,22 +78,20 @@ async function describeTopics(
   deps: OffsetDeps,
   names: readonly string[],
 ): Promise<readonly TopicDescription[]> {
-  const resources = names.map((resourceName) => ({ resourceType: ConfigResourceTypes.TOPIC, resourceName }))
-  const response = await deps.view.withAnyBroker((broker) =>
+  const answers = await deps.view.withAnyBroker((broker) =>
     deps.connections.call(
       broker,
-      { api: describeConfigsV4.api, args: [resources, false, false] },
+      { ask: 'describeTopics', of: { topics: names } },
       { timeoutMs: deps.limits.requestTimeoutMs },
     ),
   )
   return names.map((topic) => {
     const view = deps.view.cached(topic)
-    const result = response.results.find(({ resourceName }) => resourceName === topic)
-    if (view === undefined || result === undefined)
+    const answer = answers.find((described) => described.topic === topic)
+    if (view === undefined || answer === undefined)
       throw fault('TOPIC_UNKNOWN', `the cluster has no topic ${topic}`)
-    if (result.errorCode !== 0) throw responseFault(result.errorCode, `the configuration of ${topic}`)
-    const config = Object.fromEntries(result.configs.map(({ name, value }) => [name, value ?? '']))
-    return { topic, topicId: view.topicId, partitions: view.partitions.size, config }
+    if (answer.errorCode !== 0) throw responseFault(answer.errorCode, `the configuration of ${topic}`)
+    return { topic, topicId: view.topicId, partitions: view.partitions.size, config: answer.config }
   })
 }
 
@@ -120,14 +106,9 @@ export async function describeTopicOnce(deps: OffsetDeps, topic: string): Promis
 /** Deletes a topic: for tests and for whoever dismantles a site. */
 export async function deleteTopicOnce(deps: OffsetDeps, topic: string): Promise<void> {
   const timeoutMs = deps.limits.requestTimeoutMs
-  const response = await deps.view.withAnyBroker((broker) =>
-    deps.connections.call(
-      broker,
-      { api: deleteTopicsV6.api, args: [[{ name: topic }], timeoutMs] },
-      { timeoutMs },
-    ),
+  const { errorCode } = await deps.view.withAnyBroker((broker) =>
+    deps.connections.call(broker, { ask: 'deleteTopic', of: { topic, timeoutMs } }, { timeoutMs }),
   )
-  const errorCode = response.responses[0]?.errorCode ?? 0
   if (errorCode !== 0) throw responseFault(errorCode, `deleting topic ${topic}`)
   deps.view.forget(topic)
 }

@@ -1,11 +1,11 @@
 import { codeOf } from '@blockferry/runtime'
-import { type Broker, apiVersionsV3, metadataV12 } from '@platformatic/kafka'
 import { fault } from '../faults.ts'
 import type { TopicPartition } from '../replication-log.ts'
 import { type BrokerConnections, brokerName } from './broker-connections.ts'
+import type { Broker, MetadataAnswer } from './exchanges.ts'
 import { responseFault } from './kafka-error.ts'
+import type { KafkaLibrary } from './library.ts'
 import type { ConnectionLimits } from './limits.ts'
-import { requiredVersions } from './required-versions.ts'
 import { nowMs } from './retry.ts'
 
 export interface PartitionLeader {
@@ -27,6 +27,7 @@ export interface TopicView {
 export class ClusterView {
   readonly #bootstrap: readonly Broker[]
   readonly #connections: BrokerConnections
+  readonly #versions: KafkaLibrary['versions']
   readonly #limits: ConnectionLimits
   #brokers = new Map<number, Broker>()
   readonly #topics = new Map<string, TopicView>()
@@ -38,10 +39,12 @@ export class ClusterView {
   constructor(options: {
     readonly bootstrap: readonly Broker[]
     readonly connections: BrokerConnections
+    readonly versions: KafkaLibrary['versions']
     readonly limits: ConnectionLimits
   }) {
     this.#bootstrap = options.bootstrap
     this.#connections = options.connections
+    this.#versions = options.versions
     this.#limits = options.limits
   }
 
@@ -104,32 +107,32 @@ export class ClusterView {
     const response = await this.withAnyBroker((broker) =>
       this.#connections.call(
         broker,
-        { api: metadataV12.api, args: [[...topics], false, false] },
+        { ask: 'metadata', of: { topics } },
         { timeoutMs: this.#limits.requestTimeoutMs },
       ),
     )
     this.#adopt(response)
   }
 
-  #adopt(response: metadataV12.MetadataResponse): void {
+  #adopt(response: MetadataAnswer): void {
     if (response.brokers.length > 0) {
       this.#brokers = new Map(response.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
     }
     for (const topic of response.topics) {
-      if (typeof topic.name !== 'string') continue
+      if (topic.topic === null) continue
       if (topic.errorCode !== 0) {
-        this.#topics.delete(topic.name)
-        const problem = responseFault(topic.errorCode, `topic ${topic.name}`)
+        this.#topics.delete(topic.topic)
+        const problem = responseFault(topic.errorCode, `topic ${topic.topic}`)
         if (problem.code !== 'TOPIC_UNKNOWN') throw problem
         continue
       }
       const partitions = new Map(
-        topic.partitions.map(({ partitionIndex, leaderId, leaderEpoch }) => [
-          partitionIndex,
+        topic.partitions.map(({ kafkaPartition, leaderId, leaderEpoch }) => [
+          kafkaPartition,
           { leaderId, leaderEpoch },
         ]),
       )
-      this.#topics.set(topic.name, { topicId: topic.topicId, partitions, seenAtMs: nowMs() })
+      this.#topics.set(topic.topic, { topicId: topic.topicId, partitions, seenAtMs: nowMs() })
     }
   }
 
@@ -167,13 +170,13 @@ export class ClusterView {
   /** Once per broker: a version it does not speak would otherwise show as a connection that just ends. */
   async #checkVersions(broker: Broker): Promise<void> {
     if (this.#versionsChecked.has(brokerName(broker))) return
-    const { apiKeys } = await this.#connections.call(
+    const spoken = await this.#connections.call(
       broker,
-      { api: apiVersionsV3.api, args: ['blockferry', '1'] },
+      { ask: 'apiVersions', of: null },
       { timeoutMs: this.#limits.requestTimeoutMs },
     )
-    const missing = requiredVersions.filter(({ key, version }) => {
-      const offered = apiKeys.find(({ apiKey }) => apiKey === key)
+    const missing = this.#versions.filter(({ key, version }) => {
+      const offered = spoken.find((api) => api.key === key)
       return offered === undefined || version < offered.minVersion || version > offered.maxVersion
     })
     if (missing.length > 0) {
