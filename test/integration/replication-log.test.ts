@@ -1,7 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connectReplicationLog, siteTopicSpecs } from '@blockferry/replication-log'
+import {
+  type KafkaClientName,
+  connectReplicationLog,
+  kafkaClientNames,
+  siteTopicSpecs,
+} from '@blockferry/replication-log'
 import {
   type ConformanceHarness,
   fetchOf,
@@ -44,14 +49,14 @@ async function openCluster(): Promise<{
   }
 }
 
-async function openKafka(): Promise<ConformanceHarness> {
+async function openKafka(kafkaClient: KafkaClientName): Promise<ConformanceHarness> {
   const { broker, proxy, dispose } = await openCluster()
-  const brokers = [`127.0.0.1:${proxy.port}`]
+  const target = { brokers: [`127.0.0.1:${proxy.port}`], kafkaClient }
   return {
     connect: (clientId, options) =>
-      connectReplicationLog({ brokers, clientId, ...(options?.impatient === true ? impatient : patient) }),
+      connectReplicationLog({ ...target, clientId, ...(options?.impatient === true ? impatient : patient) }),
     deleteTopic: async (topic) => {
-      await using log = await connectReplicationLog({ brokers, clientId: 'deleter', ...patient })
+      await using log = await connectReplicationLog({ ...target, clientId: 'deleter', ...patient })
       await log.deleteTopic(topic)
     },
     killBrokers: () => broker.kill(),
@@ -61,21 +66,24 @@ async function openKafka(): Promise<ConformanceHarness> {
   }
 }
 
-describeWith([requireKafka], 'the Kafka log', () => {
-  describe('conforms', () => replicationLogConformance(openKafka))
-  describe('behind a broker that falls silent', () => silenceClaims())
-})
+for (const kafkaClient of kafkaClientNames) {
+  describeWith([requireKafka], `the Kafka log over ${kafkaClient}`, () => {
+    describe('conforms', () => replicationLogConformance(() => openKafka(kafkaClient)))
+    describe('behind a broker that falls silent', () => silenceClaims(kafkaClient))
+  })
+}
 
-function silenceClaims(): void {
+function silenceClaims(kafkaClient: KafkaClientName): void {
   let cluster: Awaited<ReturnType<typeof openCluster>>
   beforeAll(async () => {
     cluster = await openCluster()
   })
   afterAll(() => cluster.dispose())
-  const connectQuick = () =>
+  const connectQuick = (client = kafkaClient) =>
     connectReplicationLog({
       brokers: [`127.0.0.1:${cluster.proxy.port}`],
       clientId: 'quick',
+      kafkaClient: client,
       requestTimeoutMs: 400,
       produceDeadlineMs: 1_500,
       controlDeadlineMs: 20_000,
@@ -133,6 +141,27 @@ function silenceClaims(): void {
     const { numbers } = await readAll(log, partition)
     expect([...new Set(numbers)]).toEqual(Array.from({ length: 35 }, (_, index) => index))
     expect(stepsBackBeyond(numbers, 5)).toEqual([])
+  })
+
+  test('continues where the other client was, and shares a group with it', async () => {
+    const otherClient = kafkaClientNames.find((name) => name !== kafkaClient)
+    await using log = await connectQuick()
+    await using other = await connectQuick(otherClient)
+    const topic = freshTopic()
+    const partition = { topic, kafkaPartition: 0 }
+    // The same topic id in the same words: an applier's checkpoint holds it.
+    expect(await other.ensureTopics([specOf(topic, 2)])).toEqual(await log.ensureTopics([specOf(topic, 2)]))
+    await other.produce({ ...partition, records: numbered(0, 5) })
+    await log.produce({ ...partition, records: numbered(5, 5) })
+    for (const reader of [log, other]) {
+      expect((await readAll(reader, partition)).numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    }
+    const owned = new Map<string, number>()
+    for (const [name, member] of Object.entries({ log, other })) {
+      const onAssignment = async (partitions: readonly unknown[]) => void owned.set(name, partitions.length)
+      await member.joinGroup({ groupId: `group-of-${topic}`, topics: [topic], onAssignment })
+    }
+    await expect.poll(() => Object.fromEntries(owned), { timeout: 40_000 }).toEqual({ log: 1, other: 1 })
   })
 
   test('offers every topic of a site with the limits of the design, unchanged at a second start', async () => {

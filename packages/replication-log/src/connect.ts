@@ -1,8 +1,12 @@
 import { assert } from '@blockferry/runtime'
 import { KafkaClient } from './kafka/client.ts'
 import type { Broker } from './kafka/exchanges.ts'
+import type { KafkaLibrary } from './kafka/library.ts'
 import { type ConnectionLimits, defaultConnectionLimits } from './kafka/limits.ts'
-import { platformaticLibrary } from './platformatic/library.ts'
+
+/** The client libraries to choose from; the first is the default. */
+export const kafkaClientNames = ['platformatic', 'kafkajs'] as const
+export type KafkaClientName = (typeof kafkaClientNames)[number]
 
 export interface ReplicationLogOptions extends Partial<ConnectionLimits> {
   /** `host:port` of brokers to begin with; the rest of the cluster is found through them. */
@@ -14,6 +18,8 @@ export interface ReplicationLogOptions extends Partial<ConnectionLimits> {
    * after the session timeout of its dead self. Two processes with one name: GROUP_MEMBER_FENCED.
    */
   readonly groupInstanceId?: string
+  /** Which library carries the requests; both keep the port's invariants (ADR 9). */
+  readonly kafkaClient?: KafkaClientName
 }
 
 /**
@@ -21,15 +27,25 @@ export interface ReplicationLogOptions extends Partial<ConnectionLimits> {
  * operations wait for their deadlines and then throw KAFKA_UNREACHABLE.
  */
 export async function connectReplicationLog(options: ReplicationLogOptions): Promise<KafkaClient> {
-  const { brokers, clientId, groupInstanceId = null, ...limits } = options
+  const { brokers, clientId, groupInstanceId = null, kafkaClient = 'platformatic', ...limits } = options
   assert(brokers.length > 0, 'at least one broker')
   return new KafkaClient({
-    library: platformaticLibrary,
+    library: await loadLibrary(kafkaClient),
     brokers: brokers.map(parseBroker),
     clientId,
     groupInstanceId,
     limits: { ...defaultConnectionLimits, ...limits },
   })
+}
+
+/** Loads the one library chosen: nobody pays memory for the other. */
+async function loadLibrary(name: KafkaClientName): Promise<KafkaLibrary> {
+  switch (name) {
+    case 'platformatic':
+      return (await import('./platformatic/library.ts')).platformaticLibrary
+    case 'kafkajs':
+      return (await import('./kafkajs/library.ts')).kafkajsLibrary
+  }
 }
 
 /** `host:port`, `[v6]:port`; port 9092 when left out. */
