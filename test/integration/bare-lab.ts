@@ -10,6 +10,7 @@ const lab = await startLab(
     disks: [],
     nbdListen: null,
     wanBytesPerSecond: null,
+    kafkaClient: null,
     json: true,
   },
   {

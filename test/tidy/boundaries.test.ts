@@ -45,6 +45,18 @@ describe('the borders between parts', () => {
     expect(violations(others, (specifier) => /^(kafkajs|@platformatic\/kafka)/.test(specifier))).toEqual([])
   })
 
+  test('every service hands its kafkaClient on to the log it connects', () => {
+    const calls = sources
+      .filter((file) => file.path.startsWith('services/') && !isTest(file))
+      .flatMap(({ path, text }) => {
+        return [...text.matchAll(/connectReplicationLog\(\{(.*?)\}\)/gs)].map(([call]) => ({ path, call }))
+      })
+    expect(new Set(calls.map(({ path }) => path.split('/')[1]))).toEqual(
+      new Set(['tap-agent', 'aggregator', 'applier']),
+    )
+    expect(calls.filter(({ call }) => !call.includes('kafkaClient:'))).toEqual([])
+  })
+
   test('only schemas/ knows Avro', () => {
     const others = sources.filter((file) => !file.path.startsWith('schemas/'))
     expect(violations(others, (specifier) => specifier === 'avsc')).toEqual([])

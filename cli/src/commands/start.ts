@@ -18,6 +18,7 @@ export function registerStart(program: Command): void {
     )
     .option('--nbd-listen <host:port>', 'serve the disks over TCP too')
     .option('--wan-bytes-per-second <bytes>', 'capacity of the WAN in each direction (10M, 1G …)')
+    .option('--kafka-client <name>', 'the library the services speak to Kafka with: platformatic or kafkajs')
     .option('--json', 'one JSON event per line on standard output', false)
     .exitOverride()
     .action(run)

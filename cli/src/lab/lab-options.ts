@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { type KafkaClientName, kafkaClientNames } from '@blockferry/replication-log'
 import { type Address, parseAddress, parseByteSize } from '@blockferry/runtime/service'
 import { UsageFault } from '../exit-status.ts'
 import { type DiskOption, faultsBetweenDisks, parseDiskOption } from './disk-option.ts'
@@ -9,6 +10,7 @@ export interface RawLabOptions {
   readonly disk: readonly string[]
   readonly nbdListen?: string
   readonly wanBytesPerSecond?: string
+  readonly kafkaClient?: string
   readonly json: boolean
 }
 
@@ -19,6 +21,8 @@ export interface LabOptions {
   /** Where disks are served over TCP besides the unix socket; null: not. */
   readonly nbdListen: Address | null
   readonly wanBytesPerSecond: number | null
+  /** Of the services; null: their default. */
+  readonly kafkaClient: KafkaClientName | null
   readonly json: boolean
 }
 
@@ -38,8 +42,10 @@ export function parseLabOptions(raw: RawLabOptions, cwd: string): LabOptions {
     faults.push(`--nbd-listen is "${raw.nbdListen}"; expected HOST:PORT`)
   }
   const wanBytesPerSecond = readCapacity(raw.wanBytesPerSecond, faults)
+  const kafkaClient = readKafkaClient(raw.kafkaClient, faults)
   if (faults.length > 0) throw new UsageFault('start', faults)
-  return { directory: resolve(cwd, raw.dir), disks, nbdListen, wanBytesPerSecond, json: raw.json }
+  const directory = resolve(cwd, raw.dir)
+  return { directory, disks, nbdListen, wanBytesPerSecond, kafkaClient, json: raw.json }
 }
 
 function withAbsolutePaths(disk: DiskOption, cwd: string): DiskOption {
@@ -52,5 +58,13 @@ function readCapacity(text: string | undefined, faults: string[]): number | null
   const bytes = parseByteSize(text)
   if (bytes !== null && bytes >= 1024) return bytes
   faults.push(`--wan-bytes-per-second is "${text}"; expected bytes per second, at least 1024 (1M, 10M …)`)
+  return null
+}
+
+function readKafkaClient(text: string | undefined, faults: string[]): KafkaClientName | null {
+  if (text === undefined) return null
+  const name = kafkaClientNames.find((known) => known === text)
+  if (name !== undefined) return name
+  faults.push(`--kafka-client is "${text}"; expected ${kafkaClientNames.join(' or ')}`)
   return null
 }

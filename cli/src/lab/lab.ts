@@ -141,6 +141,7 @@ class RunningLab implements AsyncDisposable {
       paths,
       disks,
       nbdListen: options.nbdListen,
+      kafkaClient: options.kafkaClient,
     })
     await Promise.all([
       this.#startMirror(java, { monitor, signal }),

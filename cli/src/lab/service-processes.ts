@@ -1,3 +1,4 @@
+import type { KafkaClientName } from '@blockferry/replication-log'
 import { formatAddress, type Address } from '@blockferry/runtime/service'
 import type { ChildSpec } from '@blockferry/supervision'
 import type { LabPaths } from './lab-directory.ts'
@@ -23,6 +24,7 @@ export interface ServiceSetup {
   readonly paths: LabPaths
   readonly disks: readonly LabDisk[]
   readonly nbdListen: Address | null
+  readonly kafkaClient: KafkaClientName | null
 }
 
 /** The link, between MirrorMaker and Kafka A's second listener. */
@@ -44,7 +46,7 @@ export function serviceProcesses(setup: ServiceSetup): readonly ChildSpec[] {
   return [tapAgentProcess(setup), aggregatorProcess(setup), applierProcess(setup)]
 }
 
-function tapAgentProcess({ disks, nbdListen, paths, ports }: ServiceSetup): ChildSpec {
+function tapAgentProcess({ disks, kafkaClient, nbdListen, paths, ports }: ServiceSetup): ChildSpec {
   return nodeProcess({
     name: 'tap-agent',
     main: 'services/tap-agent/src/main.ts',
@@ -52,6 +54,7 @@ function tapAgentProcess({ disks, nbdListen, paths, ports }: ServiceSetup): Chil
       SITE: 'site-a',
       PEER_SITE: 'site-b',
       KAFKA_BROKERS: `${host}:${ports.kafkaA}`,
+      KAFKA_CLIENT: kafkaClient,
       STATE_DIRECTORY: paths.tapState,
       DISKS: disks.map(tapDisk).join(';'),
       NBD_SOCKET: paths.nbdSocket,
@@ -68,7 +71,7 @@ function tapDisk(disk: LabDisk): string {
   return `id=${disk.id},source=${disk.source}${group}`
 }
 
-function aggregatorProcess({ ports }: ServiceSetup): ChildSpec {
+function aggregatorProcess({ kafkaClient, ports }: ServiceSetup): ChildSpec {
   return nodeProcess({
     name: 'aggregator',
     main: 'services/aggregator/src/main.ts',
@@ -76,6 +79,7 @@ function aggregatorProcess({ ports }: ServiceSetup): ChildSpec {
       SITE: 'site-a',
       PEER_SITE: 'site-b',
       KAFKA_BROKERS: `${host}:${ports.kafkaA}`,
+      KAFKA_CLIENT: kafkaClient,
       // A restarted aggregator has its partitions back at once, not after its dead self's session.
       GROUP_INSTANCE_ID: 'blockferry-lab',
       HTTP_LISTEN: `${host}:${ports.aggregatorHttp}`,
@@ -84,7 +88,7 @@ function aggregatorProcess({ ports }: ServiceSetup): ChildSpec {
   })
 }
 
-function applierProcess({ disks, paths, ports }: ServiceSetup): ChildSpec {
+function applierProcess({ disks, kafkaClient, paths, ports }: ServiceSetup): ChildSpec {
   return nodeProcess({
     name: 'applier',
     main: 'services/applier/src/main.ts',
@@ -92,6 +96,7 @@ function applierProcess({ disks, paths, ports }: ServiceSetup): ChildSpec {
       SITE: 'site-b',
       PEER_SITE: 'site-a',
       KAFKA_BROKERS: `${host}:${ports.kafkaB}`,
+      KAFKA_CLIENT: kafkaClient,
       STATE_DIRECTORY: paths.applierState,
       DISKS: disks.map(({ id, target }) => `id=${id},target=${target}`).join(';'),
       HTTP_LISTEN: `${host}:${ports.applierHttp}`,

@@ -1,3 +1,4 @@
+import { kafkaClientNames } from './connect.ts'
 import { defaultTopicLimits } from './topics.ts'
 
 /*
@@ -32,6 +33,13 @@ export const sitesDifferRule = {
   keys: ['site', 'peerSite'],
   expected: 'two different names',
   broken: (config: { readonly site: string; readonly peerSite: string }) => config.site === config.peerSite,
+} as const
+
+export const kafkaClientOption = {
+  kind: 'enum',
+  values: kafkaClientNames,
+  default: 'platformatic',
+  doc: 'The library that speaks to Kafka; both keep the same promises, the default needs less of the processor.',
 } as const
 
 export const topicPartitionsOption = {

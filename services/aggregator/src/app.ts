@@ -53,6 +53,7 @@ async function connectLog(config: AggregatorConfig): ReturnType<typeof connectRe
   const instance = config.groupInstanceId === null ? {} : { groupInstanceId: config.groupInstanceId }
   return connectReplicationLog({
     brokers: config.kafkaBrokers,
+    kafkaClient: config.kafkaClient,
     clientId: 'blockferry-aggregator',
     ...instance,
   })

@@ -1,5 +1,6 @@
 import {
   kafkaBrokersOption,
+  kafkaClientOption,
   siteOption,
   sitesDifferRule,
   topicPartitionsOption,
@@ -12,6 +13,7 @@ import { defaultAggregatorOptions as defaults } from './defaults.ts'
 export const options = defineOptions({
   ...commonOptions,
   kafkaBrokers: kafkaBrokersOption('the source site'),
+  kafkaClient: kafkaClientOption,
   site: siteOption('site-a', 'Name of this site.'),
   peerSite: siteOption('site-b', 'Name of the other site.'),
   httpListen: { kind: 'address', default: '127.0.0.1:0', doc: 'Where health, metrics and /v1 are served.' },

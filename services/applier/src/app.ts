@@ -46,6 +46,7 @@ export async function startApplier(
   const lock = await lockDirectory(config.stateDirectory)
   const replicationLog = await connectReplicationLog({
     brokers: config.kafkaBrokers,
+    kafkaClient: config.kafkaClient,
     clientId: 'blockferry-applier',
   })
   const applier = await createApplier(depsOf(config, { logger, replicationLog }), optionsOf(config))

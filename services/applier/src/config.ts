@@ -9,6 +9,7 @@ import {
 } from '@blockferry/runtime/service'
 import {
   kafkaBrokersOption,
+  kafkaClientOption,
   siteOption,
   sitesDifferRule,
   topicPartitionsOption,
@@ -19,6 +20,7 @@ import { defaultApplierOptions as defaults } from './options.ts'
 export const options = defineOptions({
   ...commonOptions,
   kafkaBrokers: kafkaBrokersOption('the target site'),
+  kafkaClient: kafkaClientOption,
   site: siteOption(defaults.site, 'Name of this site.'),
   peerSite: siteOption(defaults.peerSite, 'Name of the site whose disks are applied here.'),
   stateDirectory: {

@@ -111,6 +111,7 @@ async function assemble(
         lingerMs: config.shipLingerMs,
       },
       kafkaBrokers: config.kafkaBrokers,
+      kafkaClient: config.kafkaClient,
       clientId: `blockferry-tap-${stamps.newest.agentId.slice(0, 8)}`,
       bell: bellMemory,
     },

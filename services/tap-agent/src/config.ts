@@ -1,5 +1,6 @@
 import {
   kafkaBrokersOption,
+  kafkaClientOption,
   siteOption,
   sitesDifferRule,
   topicPartitionsOption,
@@ -21,6 +22,7 @@ export const options = defineOptions({
   site: siteOption('site-a', 'Name of this site.'),
   peerSite: siteOption('site-b', 'Name of the other site.'),
   kafkaBrokers: kafkaBrokersOption('this site'),
+  kafkaClient: kafkaClientOption,
   topicPartitions: topicPartitionsOption,
   stateDirectory: {
     kind: 'string',

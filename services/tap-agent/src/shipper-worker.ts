@@ -33,7 +33,12 @@ const shipper = createShipper(
   {
     clock: systemClock,
     random: systemRandom,
-    connect: () => connectReplicationLog({ brokers: data.kafkaBrokers, clientId: data.clientId }),
+    connect: () =>
+      connectReplicationLog({
+        brokers: data.kafkaBrokers,
+        kafkaClient: data.kafkaClient,
+        clientId: data.clientId,
+      }),
     openSpool,
     bell: sharedBell(data.bell),
     listener,

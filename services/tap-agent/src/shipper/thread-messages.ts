@@ -1,4 +1,5 @@
 import type { ClockSkew, Position, Stamp } from '@blockferry/disk-stream'
+import type { KafkaClientName } from '@blockferry/replication-log'
 import type { ShipHint } from '../disk/control-record.ts'
 import type { Minted, MintRequest } from '../disk/disk-ports.ts'
 import type { DiskStatus } from '../disk/tap-disk.ts'
@@ -17,6 +18,7 @@ export interface SpoolPlace {
 export interface ShipperThreadData {
   readonly options: ShipperOptions
   readonly kafkaBrokers: readonly string[]
+  readonly kafkaClient: KafkaClientName
   readonly clientId: string
   /** One Int32: the bell's counter. */
   readonly bell: SharedArrayBuffer
