@@ -40,9 +40,10 @@ export async function startMirrorMaker(
     rmSync(path, { recursive: true, force: true }),
   )
   const clientId = 'blockferry-mirror-maker'
+  const { kafkaClient } = config
   const [source, target] = await Promise.all([
-    connectReplicationLog({ brokers: config.peerKafkaBrokers, clientId }),
-    connectReplicationLog({ brokers: config.kafkaBrokers, clientId }),
+    connectReplicationLog({ kafkaClient, brokers: config.peerKafkaBrokers, clientId }),
+    connectReplicationLog({ kafkaClient, brokers: config.kafkaBrokers, clientId }),
   ])
   const guard = stack.use(startGuard())
   const supervisor = new MirrorSupervisor({

@@ -1,5 +1,6 @@
 import {
   kafkaBrokersOption,
+  kafkaClientOption,
   siteOption,
   sitesDifferRule,
   topicPartitionsOption,
@@ -12,6 +13,7 @@ export const options = defineOptions({
   ...commonOptions,
   kafkaBrokers: kafkaBrokersOption('this site, the target'),
   peerKafkaBrokers: kafkaBrokersOption('the other site, as they are reached over the WAN'),
+  kafkaClient: kafkaClientOption,
   site: siteOption('site-b', 'Name of this site, where MirrorMaker belongs.'),
   peerSite: siteOption('site-a', 'Name of the site whose updates are carried here.'),
   httpListen: {
