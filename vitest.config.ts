@@ -8,6 +8,7 @@ const heavyTimeoutMs = long ? 3_600_000 : 900_000
 /**
  * unit: pure logic beside its file, seconds. simulation: seeded, deterministic. integration: real Kafka,
  * real NBD clients, real kill -9; one file at a time, because two cores cannot run two clusters honestly.
+ * containers: the images and the compose file, by a Docker engine; not part of `npm test`.
  */
 export default defineConfig({
   test: {
@@ -32,6 +33,16 @@ export default defineConfig({
           hookTimeout: 300_000,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'containers',
+          include: ['test/containers/**/*.test.ts'],
+          testTimeout: heavyTimeoutMs,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -1,5 +1,6 @@
 /** What tests, benchmarks and the demo share: a lab as a child process, and the checks of its outcome. */
 export * from './lab-client/lab-client.ts'
+export * from './lab-client/service-reader.ts'
 export * from './lab-client/wait-for.ts'
 export * from './verification/compare-images.ts'
 export * from './verification/drained.ts'

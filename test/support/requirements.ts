@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { describe, test } from 'vitest'
@@ -28,6 +29,13 @@ export const requireKafka: Requirement = {
   },
 }
 
+/** A Docker engine that answers, and a compose. */
+export const requireDocker: Requirement = {
+  name: 'a running Docker engine with docker compose or docker-compose',
+  isMet: () =>
+    succeeds('docker', 'info') && (succeeds('docker', 'compose', 'version') || isOnPath('docker-compose')),
+}
+
 /** `describe`, if everything it needs is there. */
 export function describeWith(requirements: readonly Requirement[], name: string, body: () => void): void {
   const missing = requirements
@@ -47,6 +55,10 @@ export function describeWith(requirements: readonly Requirement[], name: string,
       test.skip(reason)
     }
   })
+}
+
+function succeeds(command: string, ...args: readonly string[]): boolean {
+  return spawnSync(command, args, { stdio: 'ignore', timeout: 20_000 }).status === 0
 }
 
 function isOnPath(name: string): boolean {

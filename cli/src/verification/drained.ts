@@ -1,4 +1,4 @@
-import type { LabClient } from '../lab-client/lab-client.ts'
+import type { ServiceReader } from '../lab-client/service-reader.ts'
 import { waitFor } from '../lab-client/wait-for.ts'
 import { isDrained, type WatchedSample } from '../demo/lag-watcher.ts'
 
@@ -19,20 +19,20 @@ export interface DrainOptions {
   readonly everyMs?: number
 }
 
-export async function readLag(lab: LabClient): Promise<readonly WatchedSample[]> {
+export async function readLag(lab: ServiceReader): Promise<readonly WatchedSample[]> {
   const { disks } = await lab.get<{ disks: readonly WatchedSample[] }>('applier', '/v1/lag')
   return disks
 }
 
 /** Drained: every disk's image holds what the tap numbered last. */
-export function waitForDrained(lab: LabClient, options: DrainOptions = {}): Promise<void> {
+export function waitForDrained(lab: ServiceReader, options: DrainOptions = {}): Promise<void> {
   const holds = (disk: TapDiskView, sample: WatchedSample) =>
     disk.state === 'STREAMING' && isDrained(sample) && reaches(sample.applied, disk)
   return waitForAll(lab, { ...options, what: 'every disk to be drained', holds })
 }
 
 /** Received: every disk's redo journal holds what the tap numbered last. */
-export function waitForReceived(lab: LabClient, options: DrainOptions = {}): Promise<void> {
+export function waitForReceived(lab: ServiceReader, options: DrainOptions = {}): Promise<void> {
   const holds = (disk: TapDiskView, sample: WatchedSample) => reaches(sample.received, disk)
   return waitForAll(lab, { ...options, what: 'the target to have received everything', holds })
 }
@@ -48,7 +48,7 @@ interface Awaited extends DrainOptions {
 }
 
 async function waitForAll(
-  lab: LabClient,
+  lab: ServiceReader,
   { what, holds, deadlineMs = 120_000, everyMs = 200 }: Awaited,
 ): Promise<void> {
   const all = async () => {

@@ -1,4 +1,4 @@
-import type { LabClient } from '../lab-client/lab-client.ts'
+import type { ServiceReader } from '../lab-client/service-reader.ts'
 
 interface RecoveryPointPage {
   readonly recoveryPoints: readonly { readonly cutId: string }[]
@@ -6,7 +6,7 @@ interface RecoveryPointPage {
 }
 
 /** The cut ids of every recovery point that the target's index holds of a disk, page by page. */
-export async function readCutIds(lab: LabClient, diskId: string): Promise<ReadonlySet<string>> {
+export async function readCutIds(lab: ServiceReader, diskId: string): Promise<ReadonlySet<string>> {
   const found = new Set<string>()
   let query = ''
   for (;;) {
