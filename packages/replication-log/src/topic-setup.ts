@@ -1,4 +1,4 @@
-import { AssertionError, type Clock, codeOf } from '@blockferry/runtime'
+import { AssertionError, type Clock, codeOf, explanationOf } from '@blockferry/runtime'
 import type { ReplicationLog, TopicSpec } from './replication-log.ts'
 
 const retryMs = 1_000
@@ -30,7 +30,7 @@ export async function ensureTopicsUntilDone(deps: TopicSetupDeps, signal: AbortS
       if (error instanceof AssertionError || codeOf(error) === 'TOPIC_MISMATCH') throw error
       // A stop closes the client under the call that waits.
       if (signal.aborted) return
-      const why = `${codeOf(error)}: ${error instanceof Error ? error.message : String(error)}`
+      const why = explanationOf(error)
       deps.onWaiting?.(why)
       const fields = { event: 'topics-waiting', code: codeOf(error), err: error }
       deps.logger.warn(fields, `the topics cannot be checked yet: ${why}`)

@@ -50,3 +50,9 @@ export function codeOf(error: unknown): string {
   }
   return 'UNKNOWN'
 }
+
+/** One line for people: code, message, and what to do next where the error knows. */
+export function explanationOf(error: unknown): string {
+  const next = error instanceof Fault && error.nextCommand !== '' ? `; next: ${error.nextCommand}` : ''
+  return `${codeOf(error)}: ${error instanceof Error ? error.message : String(error)}${next}`
+}

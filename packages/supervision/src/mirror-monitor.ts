@@ -4,7 +4,7 @@
  * Invariant M1: a connector or task that is FAILED leads to a new JVM; nothing else would ever restart it.
  */
 import type { Clock } from '@blockferry/runtime'
-import { codeOf } from '@blockferry/runtime'
+import { explanationOf } from '@blockferry/runtime'
 import type { Logger } from '@blockferry/runtime/service'
 import type { ReplicationLog } from '@blockferry/replication-log'
 import { type FlowState, flowState, mirroredOffsets } from './mirror-flow.ts'
@@ -162,7 +162,7 @@ export class MirrorMonitor {
       flow.stateKnown = true
     } catch (error) {
       flow.stateKnown = false
-      flow.report = { ...flow.report, running: false, failed: [], trouble: troubleText(error) }
+      flow.report = { ...flow.report, running: false, failed: [], trouble: explanationOf(error) }
     }
   }
 
@@ -177,13 +177,9 @@ export class MirrorMonitor {
       flow.report = { ...flow.report, topics, trouble: flow.stateKnown ? null : flow.report.trouble }
     } catch (error) {
       // A broker is away: its own supervision says so; the figures here only say that they are old.
-      flow.report = { ...flow.report, trouble: troubleText(error) }
+      flow.report = { ...flow.report, trouble: explanationOf(error) }
     }
   }
-}
-
-function troubleText(error: unknown): string {
-  return `${codeOf(error)}: ${error instanceof Error ? error.message : String(error)}`
 }
 
 async function recordsBehind(flow: Flow, topic: string): Promise<number | null> {

@@ -1,5 +1,5 @@
 import type { ReplicationLog } from '@blockferry/replication-log'
-import { AssertionError, codeOf, Fault } from '@blockferry/runtime'
+import { AssertionError, codeOf, explanationOf } from '@blockferry/runtime'
 import { BackOff } from './back-off.ts'
 import { FoldingBudget } from './folding-budget.ts'
 import type { PartitionProgress } from './partition-progress.ts'
@@ -110,15 +110,10 @@ class ResumingAggregator implements Aggregator {
   async #waitAfter(error: unknown, signal: AbortSignal): Promise<void> {
     const code = codeOf(error)
     this.#code = code
-    this.#why = whyOf(error)
+    this.#why = explanationOf(error)
     this.#deps.meter.kafkaFailed(code)
     const text = `the Kafka client cannot go on (${code}); a new one resumes from the output`
     this.#deps.logger.error({ event: 'session-ended', err: error }, text)
     await this.#deps.clock.sleep(this.#backOff.nextDelayMs(), signal)
   }
-}
-
-function whyOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error instanceof Fault ? `${error.message}; next: ${error.nextCommand}` : error.message
 }

@@ -5,8 +5,7 @@ export function readinessOf(status: AggregatorStatus): {
   readonly ready: boolean
   readonly reasons: readonly string[]
 } {
-  const own =
-    status.code === null ? [] : [`not working: ${status.code}${status.why === null ? '' : `: ${status.why}`}`]
+  const own = status.code === null ? [] : [`not working: ${status.why ?? status.code}`]
   const partitions = status.partitions.flatMap(({ kafkaPartition, state, code, nextCommand }) => {
     if (state === 'RUNNING') return []
     const why = code === null ? '' : ` (${code})`

@@ -50,7 +50,7 @@ export async function startApplier(
     clientId: 'blockferry-applier',
   })
   const applier = await createApplier(depsOf(config, { logger, replicationLog }), optionsOf(config))
-  const topicsWait: TopicsWait = { why: null }
+  const topicsWait: TopicsWait = { why: 'the brokers have not answered yet' }
   const metrics = createMetrics('applier')
   watchApplier(metrics, applier)
   const edge = await createHttpEdge({
@@ -134,7 +134,7 @@ function topicsOf(config: ApplierConfig): ReturnType<typeof siteTopicSpecs> {
   return siteTopicSpecs({ site, peerSite, partitions })
 }
 
-/** Why the topics could not be checked yet; null: they were, or nobody asked yet. */
+/** Why the topics could not be checked yet; null: they were. */
 interface TopicsWait {
   why: string | null
 }

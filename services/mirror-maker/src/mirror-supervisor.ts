@@ -53,7 +53,7 @@ export class MirrorSupervisor {
       launchedAtMs: () => this.#launchedAtMs,
       onFailed: (reason) => this.#child.restart(reason),
     })
-    for (const { name } of [source, target]) this.#waiting.set(name, 'not asked yet')
+    for (const { name } of [source, target]) this.#waiting.set(name, 'its brokers have not answered yet')
   }
 
   get flows(): readonly FlowReport[] {

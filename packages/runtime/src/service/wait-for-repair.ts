@@ -1,5 +1,5 @@
 import type { Clock } from '../ports.ts'
-import { Fault } from '../errors.ts'
+import { explanationOf, Fault } from '../errors.ts'
 import { createHttpEdge } from './http-edge.ts'
 import type { Logger } from './logger.ts'
 import { createMetrics } from './metrics.ts'
@@ -30,16 +30,16 @@ export async function waitForRepair(wait: RepairWait): Promise<void> {
   if (reason === null) return
   const { clock, httpListen, logger, service, signal } = wait
   using metrics = createMetrics(service)
-  const readiness = () => ({ ready: false, reasons: reason === null ? [] : [textOf(reason)] })
+  const readiness = () => ({ ready: false, reasons: reason === null ? [] : [explanationOf(reason)] })
   const edge = await createHttpEdge({ service, metrics, logger, readiness })
   const http = await edge.listen(httpListen)
   logger.info({ event: 'waiting-for-repair', http }, `not started yet; ${http}/health/ready says why`)
   let said = { text: '', atMs: 0 }
   try {
     while (reason !== null) {
-      if (said.text !== textOf(reason) || clock.monotonicMs() - said.atMs >= repairSayMs) {
-        said = { text: textOf(reason), atMs: clock.monotonicMs() }
-        logger.error({ event: 'cannot-start', code: reason.code, err: reason }, textOf(reason))
+      if (said.text !== explanationOf(reason) || clock.monotonicMs() - said.atMs >= repairSayMs) {
+        said = { text: explanationOf(reason), atMs: clock.monotonicMs() }
+        logger.error({ event: 'cannot-start', code: reason.code, err: reason }, explanationOf(reason))
       }
       await clock.sleep(repairLookMs, signal)
       signal.throwIfAborted()
@@ -59,8 +59,4 @@ async function lookOnce(wait: RepairWait): Promise<Fault | null> {
     if (error instanceof Fault) return error
     throw error
   }
-}
-
-function textOf(reason: Fault): string {
-  return `${reason.code}: ${reason.message}; next: ${reason.nextCommand}`
 }

@@ -6,6 +6,7 @@ export function applierReadiness(applier: Applier, topicsWait: string | null): R
   const { volume } = applier
   const reasons: string[] = []
   if (topicsWait !== null) reasons.push(`the topics cannot be checked yet: ${topicsWait}`)
+  if (volume.receiveTrouble !== null) reasons.push(`nothing is received: ${volume.receiveTrouble}`)
   if (volume.cursors.size === 0) reasons.push('the mirrored updates are not read yet')
   for (const disk of volume.disks.values()) {
     const { diskId, halt } = disk

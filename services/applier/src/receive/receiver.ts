@@ -1,4 +1,4 @@
-import { AssertionError, codeOf } from '@blockferry/runtime'
+import { AssertionError, codeOf, explanationOf } from '@blockferry/runtime'
 import type { FetchedRecord, FetchOutcome, FetchRequest } from '@blockferry/replication-log'
 import { catalogue } from '../error-catalogue.ts'
 import { haltOf } from '../disk/halt.ts'
@@ -82,6 +82,7 @@ export class Receiver {
         if (error instanceof AssertionError || codeOf(error) === 'LOG_CORRUPT') throw error
         if (signal.aborted) return
         volume.stats.fetchFailures += 1
+        volume.receiveTrouble = explanationOf(error)
         this.#topic.doubt()
         deps.logger.warn(
           { event: 'fetch-failed', code: codeOf(error), err: error },
@@ -113,6 +114,7 @@ export class Receiver {
     mode: ReadMode,
     how: { readonly waitMsMax: number; readonly signal: AbortSignal },
   ): Promise<void> {
+    const { volume } = this.#parts
     if (cursors.size === 0) return
     const request = this.#requestFor(cursors, how.waitMsMax)
     const outcomes = await this.#ahead.fetch(request, how.signal)
@@ -129,6 +131,7 @@ export class Receiver {
     else return
     const failed = outcomes.find((outcome) => outcome.kind === 'failed')
     if (failed !== undefined) await this.#afterFailure(failed, how.signal)
+    else volume.receiveTrouble = null
   }
 
   #requestFor(cursors: ReadonlyMap<number, bigint>, waitMsMax: number): FetchRequest {
@@ -203,6 +206,7 @@ export class Receiver {
     const { volume, deps, options } = this.#parts
     const { code, kafkaPartition, cause } = failed
     volume.stats.fetchFailures += 1
+    volume.receiveTrouble = `partition ${kafkaPartition}: ${explanationOf(cause)}`
     this.#topic.doubt()
     deps.logger.warn(
       { event: 'fetch-failed', code, kafkaPartition, err: cause },
