@@ -118,6 +118,6 @@ function pass(message: ListenerMessage, listener: ShipperListener): void {
     case 'skew':
       return listener.skew(message.skew)
     case 'trouble':
-      return listener.trouble(new Fault(message.code, message.message))
+      return listener.trouble(new Fault(message.code, message.message, message))
   }
 }

@@ -3,7 +3,7 @@
  * thread. An error that escapes ends the thread, and with it the process.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { assert, codeOf } from '@blockferry/runtime'
+import { assert, codeOf, Fault } from '@blockferry/runtime'
 import { systemClock, systemRandom } from '@blockferry/runtime/service'
 import { connectReplicationLog } from '@blockferry/replication-log'
 import { openSegmentFollower, sharedPublishedLength } from '@blockferry/segment-log'
@@ -26,7 +26,7 @@ const listener: ShipperListener = {
   kafka: (kafkaPartition, code) => tell({ kind: 'kafka', kafkaPartition, code }),
   resync: (diskId, request) => tell({ kind: 'resync', diskId, ...request }),
   skew: (skew) => tell({ kind: 'skew', skew }),
-  trouble: (error) => tell({ kind: 'trouble', ...described(error) }),
+  trouble: (error) => tell({ kind: 'trouble', ...described(error), nextCommand: nextCommandOf(error) }),
 }
 
 const shipper = createShipper(
@@ -61,6 +61,10 @@ async function openSpool(diskId: string): Promise<SpoolSource> {
 
 function described(error: unknown): { readonly code: string; readonly message: string } {
   return { code: codeOf(error), message: error instanceof Error ? error.message : String(error) }
+}
+
+function nextCommandOf(error: unknown): string {
+  return error instanceof Fault ? error.nextCommand : ''
 }
 
 async function mint(call: Extract<ToShipper, { kind: 'mint' }>): Promise<void> {

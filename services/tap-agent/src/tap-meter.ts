@@ -1,6 +1,6 @@
 import type { NbdObserver, NbdServer } from '@blockferry/nbd'
 import { tapStates } from '@blockferry/disk-stream'
-import { codeOf } from '@blockferry/runtime'
+import { codeOf, explanationOf } from '@blockferry/runtime'
 import type { Logger, Metrics } from '@blockferry/runtime/service'
 import type { TapAgent, TapAgentDeps } from './agent/tap-agent.ts'
 import type { ShipperThread } from './shipper-thread.ts'
@@ -46,8 +46,11 @@ function diskObserver(metrics: Metrics, logger: Logger): TapMeter['disks'] {
   })
   const troubles = metrics.counter('tap_troubles_total', 'Errors that were dealt with.', ['code'])
   return {
-    stateChanged: ({ code, diskId, state }) =>
-      logger.info({ event: 'state', diskId, state, code }, `disk ${diskId} is ${state}`),
+    stateChanged: ({ code, diskId, state }) => {
+      const fields = { event: 'state', diskId, state, code }
+      if (code === null) logger.info(fields, `disk ${diskId} is ${state}`)
+      else logger.warn(fields, `disk ${diskId} is ${state} (${code})`)
+    },
     readBack(diskId, extents) {
       readBacks.inc({ disk: diskId }, extents)
       logger.info({ event: 'read-back', diskId, extents }, `disk ${diskId}: ${extents} extents read back`)
@@ -60,12 +63,15 @@ function diskObserver(metrics: Metrics, logger: Logger): TapMeter['disks'] {
     appended: (durationMs) => appends.observe(durationMs / 1000),
     trouble(diskId, error) {
       troubles.inc({ code: codeOf(error) })
-      logger.warn({ event: 'trouble', diskId, err: error }, 'trouble')
+      logger.warn({ event: 'trouble', diskId, err: error }, explanationOf(error))
     },
     cut: (_point, isWhole) => cuts.inc({ outcome: isWhole ? 'whole' : 'void' }),
     diskOpened: (diskId) => logger.info({ event: 'disk-opened', diskId }, `disk ${diskId} is served`),
     diskRefused: (refused) =>
-      logger.error({ event: 'disk-refused', ...refused }, `disk ${refused.diskId} is not served`),
+      logger.error(
+        { event: 'disk-refused', ...refused },
+        `disk ${refused.diskId} is not served: ${refused.message}`,
+      ),
   }
 }
 

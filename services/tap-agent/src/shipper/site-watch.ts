@@ -7,7 +7,7 @@
  * request that cannot be read is passed over: whoever asked asks again.
  */
 import type { StreamRequest } from '@blockferry/disk-stream'
-import { Fault, KiB, MiB } from '@blockferry/runtime'
+import { codeOf, Fault, KiB, MiB } from '@blockferry/runtime'
 import {
   type FetchOutcome,
   remoteTopic,
@@ -73,6 +73,8 @@ export class SiteWatch {
         const code = linkCodeOf(error)
         if (signal.aborted) return
         this.#deps.listener.kafka(null, code)
+        // Closed by the lane that met the trouble first, which told it.
+        if (codeOf(error) !== 'LOG_CLOSED') this.#deps.listener.trouble(error)
         await backOff.wait(signal)
       }
     }

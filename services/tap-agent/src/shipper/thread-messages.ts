@@ -42,7 +42,12 @@ export type FromShipper =
       readonly code: string
     }
   | { readonly kind: 'skew'; readonly skew: ClockSkew }
-  | { readonly kind: 'trouble'; readonly code: string; readonly message: string }
+  | {
+      readonly kind: 'trouble'
+      readonly code: string
+      readonly message: string
+      readonly nextCommand: string
+    }
   | { readonly kind: 'figures'; readonly figures: ReadonlyMap<number, LaneFigures> }
   | { readonly kind: 'minted'; readonly callId: number; readonly minted: Minted }
   | { readonly kind: 'mintFailed'; readonly callId: number; readonly code: string; readonly message: string }
