@@ -27,13 +27,21 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
     closeSync(fd)
     throw inUse(directory, readFileSync(lockPath, 'utf8'))
   }
-  // Written over and then cut: on a full volume the block that is there must not be given away.
-  ftruncateSync(fd, writeSync(fd, `${process.pid} ${hostname()}\n`, 0))
+  noteHolder(fd)
   const release = async (): Promise<void> => {
     if (fd !== null) closeSync(fd)
     fd = null
   }
   return { directory, release, [Symbol.asyncDispose]: release }
+}
+
+/** For people only, so a full volume keeps nobody from the lock. */
+function noteHolder(fd: number): void {
+  try {
+    ftruncateSync(fd, writeSync(fd, `${process.pid} ${hostname()}\n`, 0))
+  } catch {
+    // Whoever is refused meanwhile learns no name.
+  }
 }
 
 /** Another container's process id means nothing here: its host name, which is the container's id, does. */

@@ -13,7 +13,8 @@ export const catalogue = {
   },
   DISK_LOCKED: {
     summary: 'Another process holds the lock of the disk file.',
-    nextCommand: 'lslocks -o PID,COMMAND,PATH   # stop the holder, then start again',
+    nextCommand:
+      'lslocks -o PID,COMMAND,PATH   # in containers: docker ps --filter volume=NAME; stop the holder, it is tried again',
   },
   DISK_SIZE_INVALID: {
     summary: 'The disk file is empty or its size is not a multiple of 512 bytes.',
