@@ -129,6 +129,20 @@ describe('a state volume without space', () => {
     expect(disk.status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_FAILED' })
     expect(disk.status().position?.sequence).toBe((await bench.stream()).at(-1)?.sequence)
   })
+
+  test('goes on saying so, however often a resync fails for it', async () => {
+    const bench = new DiskBench({ seed: 11, sizeBytes: 8 * MiB, volumeBytes: 3 * 512 * KiB })
+    for (let at = 0; at < 8 * MiB; at += 256 * KiB) bench.medium.write(at, pattern(256 * KiB, at / KiB))
+    const disk = await bench.open()
+    for (let round = 0; round < 4; round += 1) {
+      await bench.world.settle(disk.tick())
+      await bench.world.settle(disk.tick())
+      await bench.world.until(() => disk.status().state === 'RESYNCING', 'RESYNCING')
+      await writeUntilAhead(bench, disk)
+      disk.shipped({ position: disk.status().position ?? expect.fail(), lsn: bench.publishedLsn() })
+    }
+    expect(disk.status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_FAILED' })
+  })
 })
 
 test('a state volume that fails just when a sync is done refuses nothing for longer than it fails (G1)', async () => {

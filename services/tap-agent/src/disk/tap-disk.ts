@@ -300,10 +300,7 @@ export class TapDisk {
     if (failure !== null) return { state: 'FAILED', code: 'LOCAL_STORAGE_FAILED' }
     switch (record.mode) {
       case 'AHEAD':
-        return {
-          state: 'AHEAD',
-          code: record.aheadCount >= notConvergingCount ? 'NOT_CONVERGING' : record.aheadCode,
-        }
+        return { state: 'AHEAD', code: aheadCodeOf(record) }
       case 'RESYNCING':
         return { state: 'RESYNCING', code: this.#kafkaCode }
       case 'STREAMING':
@@ -381,4 +378,10 @@ async function examine(
     disk.deps.observer?.trouble?.(disk.options.diskId, error)
     return { scan: null, lostCode: 'SPOOL_CORRUPT' }
   }
+}
+
+/** T7. Only a spool that is full speaks of the guest's rate: one that failed names its own repair. */
+function aheadCodeOf({ aheadCode, aheadCount }: ControlRecord): string | null {
+  const isFull = aheadCode === 'SPOOL_FULL'
+  return isFull && aheadCount >= notConvergingCount ? 'NOT_CONVERGING' : aheadCode
 }
