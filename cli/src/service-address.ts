@@ -20,16 +20,24 @@ export function readLab(place: PlaceOptions): LabReady {
   return readReadyFile(join(resolve(place.dir ?? defaultDirectory), 'ready.json'))
 }
 
+const variables = {
+  applier: 'BLOCKFERRY_APPLIER_URL',
+  'tap-agent': 'BLOCKFERRY_TAP_AGENT_URL',
+  'mirror-maker': 'BLOCKFERRY_MIRROR_MAKER_URL',
+} as const
+
+/** Base URL of a service as the environment names it; null when it does not, or --dir wins over it. */
+export function namedServiceUrl(service: keyof typeof variables, place: PlaceOptions): string | null {
+  const named = process.env[variables[service]]
+  if (place.dir !== undefined || named === undefined || named === '') return null
+  return named.replace(/\/+$/, '')
+}
+
 /**
- * Base URL of a service: --dir wins over BLOCKFERRY_APPLIER_URL or BLOCKFERRY_TAP_AGENT_URL, which win over
- * the default directory.
+ * Base URL of a service: --dir wins over its variable (BLOCKFERRY_APPLIER_URL …), which wins over the default
+ * directory.
  * @throws LAB_NOT_RUNNING
  */
 export function serviceUrl(service: 'applier' | 'tap-agent', place: PlaceOptions): string {
-  const name = service === 'applier' ? 'BLOCKFERRY_APPLIER_URL' : 'BLOCKFERRY_TAP_AGENT_URL'
-  const fromEnvironment = process.env[name]
-  if (place.dir === undefined && fromEnvironment !== undefined && fromEnvironment !== '') {
-    return fromEnvironment.replace(/\/+$/, '')
-  }
-  return readLab(place).processes[service]?.http ?? ''
+  return namedServiceUrl(service, place) ?? readLab(place).processes[service]?.http ?? ''
 }

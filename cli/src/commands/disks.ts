@@ -3,7 +3,7 @@ import type { FlowReport } from '@blockferry/supervision'
 import type { Command } from 'commander'
 import { exitStatus } from '../exit-status.ts'
 import { isUnhealthy } from '../lag-sample.ts'
-import { type PlaceOptions, readLab, serviceUrl, withPlace } from '../service-address.ts'
+import { namedServiceUrl, type PlaceOptions, readLab, serviceUrl, withPlace } from '../service-address.ts'
 import { getJson } from '../service-client.ts'
 import { formatTable } from '../table.ts'
 
@@ -45,10 +45,13 @@ async function listDisks(base: string): Promise<readonly Disk[]> {
   return ((await getJson(`${base}/v1/disks`)) as { readonly disks: readonly Disk[] }).disks
 }
 
-/** Known where `start` runs both sites; elsewhere MirrorMaker is watched by its own means. */
+/** From the mirror-maker that is named, else from the `start` that runs both sites; elsewhere nobody knows. */
 async function mirrorFlows(options: DisksOptions): Promise<readonly FlowReport[]> {
-  const foreign = options.dir === undefined && process.env['BLOCKFERRY_APPLIER_URL'] !== undefined
-  if (foreign) return []
+  const named = namedServiceUrl('mirror-maker', options)
+  if (named !== null) {
+    return ((await getJson(`${named}/v1/flows`)) as { readonly flows: readonly FlowReport[] }).flows
+  }
+  if (namedServiceUrl('applier', options) !== null) return []
   const { http } = readLab(options).supervisor
   return ((await getJson(`${http}/v1/mirror`)) as { readonly flows: readonly FlowReport[] }).flows
 }

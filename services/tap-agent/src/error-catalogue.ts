@@ -47,7 +47,7 @@ export const catalogue = {
   },
   LOCAL_STORAGE_FAILED: {
     summary: 'The disk\u2019s own storage failed; the guest gets its error, the agent retries opening it.',
-    nextCommand: 'Check the storage behind the source: dmesg.',
+    nextCommand: 'Check the storage behind the source: df -h SOURCE; dmesg.',
   },
   HOST_RESTARTED: {
     summary: 'The host restarted without a clean shutdown of the agent; the disk is synchronised anew.',

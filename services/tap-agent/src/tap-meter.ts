@@ -3,6 +3,7 @@ import { tapStates } from '@blockferry/disk-stream'
 import { codeOf, explanationOf } from '@blockferry/runtime'
 import type { Logger, Metrics } from '@blockferry/runtime/service'
 import type { TapAgent, TapAgentDeps } from './agent/tap-agent.ts'
+import { catalogue } from './error-catalogue.ts'
 import type { ShipperThread } from './shipper-thread.ts'
 
 /** Logs and Prometheus figures of the agent. */
@@ -100,8 +101,11 @@ function nbdObserver(metrics: Metrics, logger: Logger): NbdObserver {
       figures.bytes.inc(byteLength)
       if (errno !== 0) errors.inc({ command })
     },
-    exportFailed: (diskId, command, error) =>
-      logger.warn({ event: 'request-failed', diskId, command, err: error }, 'a request of the guest failed'),
+    exportFailed: (diskId, command, error) => {
+      const { nextCommand } = catalogue.LOCAL_STORAGE_FAILED
+      const fields = { event: 'request-failed', diskId, command, nextCommand, err: error }
+      logger.warn(fields, `disk ${diskId}: a ${command} of the guest failed: ${explanationOf(error)}`)
+    },
   }
 }
 
