@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { BenchLab } from './bench-lab.ts'
 import { renderReport, verdictOf, type Report } from './figure.ts'
 import { missingTool } from './peers/peer.ts'
+import { measureClients } from './scenarios/clients.ts'
 import { measureDelayAndMemory } from './scenarios/delay-and-memory.ts'
 import { measureGuestPath } from './scenarios/guest-path.ts'
 import { measureThroughput } from './scenarios/throughput.ts'
@@ -20,24 +21,29 @@ const seconds = Number(values.seconds)
 const rounds = Number(values.rounds)
 const report: Report = { figures: [], skipped: [] }
 
-const scenarios = {
+const inLab = {
   delay: (lab: BenchLab) => measureDelayAndMemory(lab, { report, seconds }),
   guest: (lab: BenchLab) => measureGuestPath(lab, { report, seconds: Math.min(seconds, 10), rounds }),
   throughput: (lab: BenchLab) => measureThroughput(lab, { report, seconds: Math.min(seconds, 10) }),
 }
+const wanted = (name: string) => values.only === undefined || values.only === name
 
+const labScenarios = Object.entries(inLab).filter(([name]) => wanted(name))
 const noFio = missingTool('fio')
-if (noFio !== null) {
-  process.stderr.write(`bench: ${noFio}; it makes the load of every scenario: install fio\n`)
+if (labScenarios.length > 0 && noFio !== null) {
+  process.stderr.write(`bench: ${noFio}; it makes the load of every scenario in the lab: install fio\n`)
   process.exit(1)
 }
-{
+if (labScenarios.length > 0) {
   await using lab = await BenchLab.start()
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    if (values.only !== undefined && values.only !== name) continue
+  for (const [name, scenario] of labScenarios) {
     process.stderr.write(`bench: ${name}…\n`)
     await scenario(lab)
   }
+}
+if (wanted('clients')) {
+  process.stderr.write('bench: clients…\n')
+  await measureClients({ report, seconds: Math.min(seconds, 5), rounds })
 }
 process.stdout.write(`${renderReport(report)}\n`)
 if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`)

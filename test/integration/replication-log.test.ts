@@ -146,6 +146,20 @@ function silenceClaims(kafkaClient: KafkaClientName): void {
     expect(stepsBackBeyond(numbers, 5)).toEqual([])
   })
 
+  test('takes no record damaged on its way for a good one, and reads it once it comes whole', async () => {
+    await using log = await connectQuick()
+    const partition = { topic: freshTopic(), kafkaPartition: 0 }
+    await log.ensureTopics([specOf(partition.topic)])
+    const value = Buffer.from(`marked-${partition.topic}`)
+    await log.produce({ ...partition, records: [{ key: Buffer.from('key'), value }] })
+    const healed = cluster.proxy.damageAnswersWith(value)
+    const damaged = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }], 200))
+    healed()
+    expect(damaged).toMatchObject([{ kind: 'failed', code: 'RECORD_BATCH_CORRUPT' }])
+    const [whole] = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }]))
+    expect(whole?.kind === 'records' && whole.records.map((record) => record.value)).toEqual([value])
+  })
+
   test('continues where the other client was, and shares a group with it', async () => {
     const otherClient = kafkaClientNames.find((name) => name !== kafkaClient)
     await using log = await connectQuick()

@@ -12,6 +12,7 @@ export class KafkaProxy implements AsyncDisposable {
   #brokerPort = 0
   #answersToLose = 0
   #held: HeldRequests | null = null
+  #damaged: Buffer | null = null
 
   private constructor(server: Server) {
     this.#server = server
@@ -46,6 +47,14 @@ export class KafkaProxy implements AsyncDisposable {
     }
   }
 
+  /** Flips a bit of every answer that carries these bytes, until the function returned is called. */
+  damageAnswersWith(bytes: Buffer): () => void {
+    this.#damaged = bytes
+    return () => {
+      this.#damaged = null
+    }
+  }
+
   /** From now until `stop`, produces stay here, each with its connection, as in a slow link's buffers. */
   holdProduces(): HeldRequests {
     this.#held = new HeldRequests(() => {
@@ -71,6 +80,8 @@ export class KafkaProxy implements AsyncDisposable {
       else holding.add(broker, chunk)
     })
     broker.on('data', (chunk) => {
+      const damagedAt = this.#damaged === null ? -1 : chunk.indexOf(this.#damaged)
+      if (damagedAt >= 0) chunk.writeUInt8(chunk.readUInt8(damagedAt) ^ 1, damagedAt)
       if (loseAnswer) client.destroy()
       else client.write(chunk)
     })

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, type Socket, createServer } from 'node:net'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { connectReplicationLog, kafkaClientNames } from './connect.ts'
@@ -38,7 +38,10 @@ describe.each(kafkaClientNames)('the Kafka client %s', (kafkaClient) => {
     ['a length below zero', Buffer.from([0xff, 0xff, 0xff, 0xf0, 0, 0, 0, 0])],
     ['an answer that ends early', Buffer.from([0, 0, 0, 6, 0, 0, 0, 0, 0, 0])],
     ['another protocol', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
-  ])('takes %s for an absent broker, and lives', async (_, answer) => {
+  ])('takes %s for an absent broker, without a crash or a warning', async (_, answer) => {
+    const warnings: string[] = []
+    const onWarning = ({ name }: Error) => void warnings.push(name)
+    process.on('warning', onWarning)
     const server = createServer((socket) => {
       socket.on('error', () => socket.destroy())
       socket.on('data', () => socket.write(answer))
@@ -53,6 +56,26 @@ describe.each(kafkaClientNames)('the Kafka client %s', (kafkaClient) => {
         code: expect.stringMatching(/^KAFKA_(UNREACHABLE|TIMEOUT)$/),
       })
     }
+    server.close()
+    process.off('warning', onWarning)
+    expect(warnings).toEqual([])
+  })
+
+  test('leaves no connection open to a broker that stays silent', async () => {
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => {
+      sockets.add(socket)
+      socket.on('error', () => socket.destroy())
+      socket.on('close', () => sockets.delete(socket))
+      socket.resume()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const limits = { requestTimeoutMs: 200, controlDeadlineMs: 200 }
+    const brokers = [`127.0.0.1:${port}`]
+    await using log = await connectReplicationLog({ brokers, clientId: 'test', kafkaClient, ...limits })
+    await expect(log.describeTopic('writes')).rejects.toMatchObject({ code: 'KAFKA_TIMEOUT' })
+    await expect.poll(() => sockets.size).toBe(0)
     server.close()
   })
 
