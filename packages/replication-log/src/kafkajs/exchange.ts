@@ -12,7 +12,8 @@ export interface ApiName {
 
 /** One request on its way: bytes out, bytes in. */
 export interface Transfer<Answer> {
-  encode(): Promise<Encoder>
+  /** Parts, written one after another. */
+  encode(): Promise<readonly Buffer[]>
   decode(payload: Buffer): Promise<Answer>
 }
 
@@ -40,7 +41,7 @@ export function libraryExchange<Request, Answer, Options, Response>(
   const begin = (asked: Request): Transfer<Answer> => {
     const { request, response } = protocol(optionsOf(asked))
     return {
-      encode: () => request.encode(),
+      encode: async () => [(await request.encode()).buffer],
       decode: async (payload) => answerOf(await response.decode(payload)),
     }
   }
@@ -54,7 +55,7 @@ export function ownExchange<Request, Answer>(
   decode: (decoder: Decoder) => Answer,
 ): KafkajsExchange<Request, Answer> {
   const begin = (request: Request): Transfer<Answer> => ({
-    encode: async () => encode(request),
+    encode: async () => [encode(request).buffer],
     decode: async (payload) => {
       const decoder = new Decoder(payload)
       // Of the response's header.

@@ -5,7 +5,6 @@
 
 declare module 'kafkajs/src/network/connection.js' {
   import type { Socket } from 'node:net'
-  import type Encoder from 'kafkajs/src/protocol/encoder.js'
 
   interface Logger {
     namespace(name: string): Logger
@@ -57,19 +56,7 @@ declare module 'kafkajs/src/network/connection.js' {
     readonly socket: Socket | undefined
     connect(): Promise<true>
     disconnect(): Promise<true>
-    send<Answer>(protocol: {
-      readonly request: {
-        readonly apiKey: number
-        readonly apiVersion: number
-        readonly apiName: string
-        encode(): Promise<Encoder>
-      }
-      readonly response: {
-        decode(payload: Buffer): Promise<{ readonly answer: Answer }>
-        parse(decoded: { readonly answer: Answer }): Answer
-      }
-      readonly logResponseError: false
-    }): Promise<Answer>
+    isConnected(): boolean
     nextCorrelationId(): number
     processData(data: Buffer): void
     rejectRequests(error: Error): void
@@ -78,7 +65,6 @@ declare module 'kafkajs/src/network/connection.js' {
 
 declare module 'kafkajs/src/protocol/encoder.js' {
   export default class Encoder {
-    constructor(initialBytes?: number)
     readonly buffer: Buffer
     writeInt8(value: number): this
     writeInt16(value: number): this
@@ -87,7 +73,6 @@ declare module 'kafkajs/src/protocol/encoder.js' {
     writeBoolean(value: boolean): this
     writeString(value: string | null): this
     writeUVarIntString(value: string | null): this
-    writeBytes(value: Buffer): this
     writeBuffer(value: Buffer): this
     writeUVarInt(value: number): this
     writeUVarIntArray(values: readonly Encoder[], type: 'object'): this

@@ -23,9 +23,9 @@ export const produce: Produce = {
   begin: (request) => ({ ...read.begin(request), encode: async () => encode(request) }),
 }
 
-function encode({ topic, kafkaPartition, batch, timeoutMs }: ProduceFrozenRequest): Encoder {
+function encode({ topic, kafkaPartition, batch, timeoutMs }: ProduceFrozenRequest): readonly Buffer[] {
   const one = 1
-  return new Encoder(batch.length)
+  const head = new Encoder()
     .writeString(null)
     .writeInt16(wire.allReplicas)
     .writeInt32(timeoutMs)
@@ -33,5 +33,6 @@ function encode({ topic, kafkaPartition, batch, timeoutMs }: ProduceFrozenReques
     .writeString(topic)
     .writeInt32(one)
     .writeInt32(kafkaPartition)
-    .writeBytes(batch)
+    .writeInt32(batch.length)
+  return [head.buffer, batch]
 }
