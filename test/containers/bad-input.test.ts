@@ -10,6 +10,7 @@ import { MiB } from '@blockferry/runtime'
 import { describeWith, requireDocker } from '../support/requirements.ts'
 import { CleanUp, runLabel } from './support/clean-up.ts'
 import { buildImages } from './support/images.ts'
+import { kafkaImage, kafkaSettings } from './support/kafka-container.ts'
 import { LoneContainer, makeVolume, onVolume } from './support/lone-container.ts'
 import { runName } from './support/run-name.ts'
 
@@ -82,7 +83,7 @@ describeWith([requireDocker], 'containers with bad input', () => {
       run,
       image: tapImage,
       volume: state,
-      command: 'chown root:root /volume; chmod 700 /volume',
+      command: 'touch /volume/kept; chown root:root /volume; chmod 700 /volume',
     })
     await using tap = await startTap('foreign', { disks: 'id=vda,source=/disks/vda.raw,size=16M', state })
     await tap.unready(/EACCES.*\/state.*chown/)
@@ -154,24 +155,11 @@ describeWith([requireDocker], 'containers with bad input', () => {
   })
 
   function startKafka(network: StartedNetwork) {
-    return new GenericContainer('apache/kafka:4.3.1')
+    return new GenericContainer(kafkaImage)
       .withLabels({ [runLabel]: run })
       .withNetwork(network)
       .withNetworkAliases('kafka-a')
-      .withEnvironment({
-        KAFKA_HEAP_OPTS: '-Xms128m -Xmx256m',
-        KAFKA_NODE_ID: '1',
-        KAFKA_PROCESS_ROLES: 'broker,controller',
-        KAFKA_LISTENERS: 'INTERNAL://:9092,CONTROLLER://localhost:9099',
-        KAFKA_ADVERTISED_LISTENERS: 'INTERNAL://kafka-a:9092',
-        KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
-        KAFKA_INTER_BROKER_LISTENER_NAME: 'INTERNAL',
-        KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',
-        KAFKA_CONTROLLER_QUORUM_VOTERS: '1@localhost:9099',
-        KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: '1',
-        KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: '1',
-        KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: '1',
-      })
+      .withEnvironment(kafkaSettings({ port: 9092, advertised: 'kafka-a:9092' }))
       .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
       .start()
   }

@@ -8,7 +8,6 @@ import {
   siteTopicSpecs,
 } from '@blockferry/replication-log'
 import {
-  type ConformanceHarness,
   fetchOf,
   freshTopic,
   numbered,
@@ -19,11 +18,9 @@ import { replicationLogConformance } from '@blockferry/replication-log/conforman
 import { codeOf } from '@blockferry/runtime'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type KafkaBroker, startKafkaBroker } from '../support/kafka-broker.ts'
+import { kafkaHarness } from '../support/kafka-harness.ts'
 import { KafkaProxy } from '../support/kafka-proxy.ts'
 import { describeWith, requireKafka } from '../support/requirements.ts'
-
-const patient = { produceDeadlineMs: 60_000, controlDeadlineMs: 60_000, metadataAgeMsMax: 100 }
-const impatient = { produceDeadlineMs: 1_000, topicUnknownWaitMs: 500, metadataAgeMsMax: 100 }
 
 /** A broker behind a proxy: the proxy is what the broker tells clients to connect to. */
 async function openCluster(): Promise<{
@@ -52,23 +49,6 @@ async function openCluster(): Promise<{
 /** One cluster for both clients: to start one costs as much as a third of the claims. */
 let cluster: Awaited<ReturnType<typeof openCluster>>
 
-async function openKafka(kafkaClient: KafkaClientName): Promise<ConformanceHarness> {
-  const { broker, proxy } = cluster
-  const target = { brokers: [`127.0.0.1:${proxy.port}`], kafkaClient }
-  return {
-    connect: (clientId, options) =>
-      connectReplicationLog({ ...target, clientId, ...(options?.impatient === true ? impatient : patient) }),
-    deleteTopic: async (topic) => {
-      await using log = await connectReplicationLog({ ...target, clientId: 'deleter', ...patient })
-      await log.deleteTopic(topic)
-    },
-    killBrokers: () => broker.kill(),
-    startBrokers: () => broker.start(),
-    loseNextAcknowledgement: () => proxy.loseNextProduceAnswer(),
-    [Symbol.asyncDispose]: async () => {},
-  }
-}
-
 describeWith([requireKafka], 'the Kafka log', () => {
   beforeAll(async () => {
     cluster = await openCluster()
@@ -76,7 +56,8 @@ describeWith([requireKafka], 'the Kafka log', () => {
   afterAll(() => cluster.dispose())
 
   describe.each(kafkaClientNames)('over %s', (kafkaClient) => {
-    describe('conforms', () => replicationLogConformance(() => openKafka(kafkaClient)))
+    describe('conforms', () =>
+      replicationLogConformance(async () => kafkaHarness({ ...cluster, kafkaClient })))
     describe('behind a broker that falls silent', () => silenceClaims(kafkaClient))
   })
 })
