@@ -1,6 +1,7 @@
 import type { Random } from '@blockferry/runtime'
 import type { Step } from '@blockferry/storage'
 import { noStep } from '@blockferry/storage'
+import { faultySegmentFiles, type SegmentFaultPlan } from './faulty-segment-files.ts'
 import type { MemorySegmentDirectory } from './memory-segment-files.ts'
 import type { OpenedSegmentLog, OpenSegmentLogOptions } from './open-segment-log.ts'
 import { openSegmentLogOn } from './open-segment-log.ts'
@@ -12,6 +13,8 @@ export interface OpenMemorySegmentLogOptions extends OpenSegmentLogOptions {
   readonly step?: Step
   /** Draws where a write is cut when a kill falls inside it; default: in the middle. */
   readonly tear?: Random
+  /** Asked before each call that may fail; default: none does. */
+  readonly faults?: SegmentFaultPlan
 }
 
 /**
@@ -20,6 +23,7 @@ export interface OpenMemorySegmentLogOptions extends OpenSegmentLogOptions {
  * and so not in the log; after a power loss what was synced survives, and later sectors by a draw.
  */
 export function openMemorySegmentLog(options: OpenMemorySegmentLogOptions): Promise<OpenedSegmentLog> {
-  const { directory, step = noStep, tear } = options
-  return openSegmentLogOn(directory.open(step, tear), options)
+  const { directory, faults, step = noStep, tear } = options
+  const files = directory.open(step, tear)
+  return openSegmentLogOn(faults === undefined ? files : faultySegmentFiles(files, faults), options)
 }

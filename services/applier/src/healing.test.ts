@@ -1,41 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { HeartbeatDisk } from '@blockferry/disk-stream'
-import { stateOf } from './disk/disk-state.ts'
-import type { TestSource } from '../testing/test-source.ts'
+import { healingOptions as options, heartbeatOf, inSync, stateOfVda } from '../testing/in-sync.ts'
 import { TargetWorld } from '../testing/target-world.ts'
-
-const options = { applyIntervalMs: 50, resendDeadlineMs: 2_000, resyncRepeatMs: 4_000, overdueMs: 1_000 }
-
-/** A world whose disk vda is in sync. */
-async function inSync(given: object = {}): Promise<{ world: TargetWorld; vda: TestSource }> {
-  const world = new TargetWorld({ ...options, ...given })
-  const vda = world.source('vda')
-  vda.write(1, 1, 10)
-  world.arrive(vda.fullSync())
-  await world.start()
-  await world.time.until(() => world.drained('vda'), 'the sync')
-  return { world, vda }
-}
-
-function stateOfVda(world: TargetWorld): string {
-  const { state, code } = stateOf(world.live.volume.disk('vda'))
-  return code === null ? state : `${state}(${code})`
-}
-
-function heartbeatOf(source: TestSource, given: Partial<HeartbeatDisk> = {}): HeartbeatDisk {
-  return {
-    diskId: source.diskId,
-    state: 'STREAMING',
-    code: null,
-    position: source.position,
-    consistentAsOfMs: 1_700_000_000_000,
-    spooledEvents: 0,
-    spooledBytes: 0,
-    oldestSpooledAtMs: null,
-    progress: null,
-    ...given,
-  }
-}
 
 describe('a gap', () => {
   test('halts the disk, asks for a re-send from the first missing sequence, and ends with it', async () => {

@@ -1,4 +1,4 @@
-import type { HeartbeatDisk, UpdateSet } from '@blockferry/disk-stream'
+import type { HeartbeatDisk, StreamRequest, UpdateSet } from '@blockferry/disk-stream'
 import { createMemoryCluster, type MemoryCluster, siteTopicSpecs } from '@blockferry/replication-log'
 import {
   decodeRecord,
@@ -7,7 +7,7 @@ import {
   encodeUpdateSet,
   unpackPayloadSync,
 } from '@blockferry/schemas'
-import { MemorySegmentDirectory, openMemorySegmentLog } from '@blockferry/segment-log'
+import { MemorySegmentDirectory, openMemorySegmentLog, type SegmentFaultPlan } from '@blockferry/segment-log'
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
 import type { BlockDevice } from '@blockferry/storage'
 import { KiB, MiB } from '@blockferry/runtime'
@@ -35,6 +35,8 @@ export class TargetWorld {
   readonly log: string[] = []
   /** Wraps a target device, to make it fail. */
   wrapDevice: (device: BlockDevice, diskId: string) => BlockDevice = (device) => device
+  /** Makes the redo journal's files fail. */
+  journalFaults: SegmentFaultPlan = () => null
   /** Disks that have no target at this applier. */
   readonly foreign = new Set<string>()
   refuseImage: string | null = null
@@ -108,7 +110,7 @@ export class TargetWorld {
   }
 
   /** The requests that the applier wrote, oldest first. */
-  requests(): readonly { kind: string; fromSequence: number; diskId: string }[] {
+  requests(): readonly StreamRequest[] {
     return this.cluster.records({ topic: 'requests', kafkaPartition: 0 }).map((record) => {
       const any = decodeRecord(record.value)
       if (any.kind !== 'StreamRequest') throw new Error('the topic requests holds requests')
@@ -139,12 +141,13 @@ export class TargetWorld {
     const { step } = process
     const { random } = this
     const limits = { segmentBytes: 64 * KiB, bytesMax: this.journalBytesMax }
+    const faults: SegmentFaultPlan = (operation) => this.journalFaults(operation)
     return {
       clock: this.time.clockOf(process),
       random,
       replicationLog: this.cluster.connect({ clientId: 'applier' }),
       openJournal: (place) =>
-        openMemorySegmentLog({ directory: this.journal, limits, random, step, ...place }),
+        openMemorySegmentLog({ directory: this.journal, limits, random, step, faults, ...place }),
       openIndex: (place) =>
         openMemorySegmentLog({
           directory: this.index,
