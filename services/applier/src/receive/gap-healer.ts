@@ -1,5 +1,5 @@
 import type { Clock } from '@blockferry/runtime'
-import { diskStreamCatalogue, type HaltCode, type Verdict, type Wanted } from '@blockferry/disk-stream'
+import { diskStreamCatalogue, type HaltCode, type Verdict } from '@blockferry/disk-stream'
 import type { Disk } from '../disk/disk.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { Volume } from '../volume/volume.ts'
@@ -13,7 +13,10 @@ import type { StreamRequests } from './stream-requests.ts'
  *                                  └─still missing──► resync: ask for a full one, again every `resyncRepeatMs`
  *   BASE_BEHIND, SOURCE_REVERTED, DIVERGED ──► resync          SPLIT_BRAIN ──► a person decides
  *
- * Any accepted set ends it. Reading of headers never stops meanwhile.
+ * Any accepted set ends it. Reading of headers never stops meanwhile. What is missing of a newer generation
+ * begins it anew there: the source answers a resync, and drops its older ones, with the next generation, and of
+ * that, too, the first set may be lost. A request names the newest generation that is known to have failed;
+ * the source ignores one about an older generation than its own, for its answer is on the way.
  */
 
 type Stage = 'reread' | 'resend' | 'resync'
@@ -21,8 +24,11 @@ type Stage = 'reread' | 'resend' | 'resync'
 interface Healing {
   stage: Stage
   readonly code: HaltCode
+  /** What is missing: this generation, from this sequence. */
   readonly generation: number
   readonly fromSequence: number
+  /** Number of the newest generation that a set was halted in meanwhile. */
+  newestHalted: number
   /** Monotonic: when the next stage or the next repetition is due. */
   dueMs: number
 }
@@ -31,6 +37,15 @@ interface Healing {
 const severity: readonly HaltCode[] = ['GAP', 'BASE_BEHIND', 'SOURCE_REVERTED', 'DIVERGED', 'SPLIT_BRAIN']
 
 export type HaltVerdict = Extract<Verdict, { kind: 'halt' }>
+
+/** A halt that the apply rule wants. */
+export interface FoundHalt {
+  readonly verdict: HaltVerdict
+  /** Number of the generation of the set that was judged. */
+  readonly generation: number
+  /** Whether records after the last accepted set may be read again. */
+  readonly mayReread: boolean
+}
 
 export class GapHealer {
   readonly #clock: Clock
@@ -55,11 +70,17 @@ export class GapHealer {
     return this.#healings.has(disk)
   }
 
+  /** True while what is missing of this generation, or of a newer one, is being asked for. */
+  isHealingOf(disk: Disk, generation: number): boolean {
+    return (this.#healings.get(disk)?.generation ?? 0) >= generation
+  }
+
   /**
    * The apply rule halts the disk. Returns true when its records should be read again from the last
    * accepted set on: once, before anybody is asked.
    */
-  onHalt(disk: Disk, verdict: HaltVerdict, options: { readonly mayReread: boolean }): boolean {
+  onHalt(disk: Disk, found: FoundHalt): boolean {
+    const { verdict } = found
     const shown = disk.haltedBy('stream')?.code
     const isWorse =
       shown === undefined || severity.indexOf(verdict.code) >= severity.findIndex((code) => code === shown)
@@ -67,7 +88,7 @@ export class GapHealer {
       const { nextCommand } = diskStreamCatalogue[verdict.code]
       this.#volume.raise(disk, 'stream', { code: verdict.code, nextCommand, message: verdict.why })
     }
-    return this.#begin(disk, verdict, options)
+    return this.#begin(disk, found)
   }
 
   /** The disk's records were read again up to where the others are, and nothing was accepted. */
@@ -92,19 +113,31 @@ export class GapHealer {
     }
   }
 
-  #begin(disk: Disk, verdict: HaltVerdict, options: { readonly mayReread: boolean }): boolean {
-    const { wanted, code } = verdict
-    const running = this.#healings.get(disk)
+  #begin(disk: Disk, found: FoundHalt): boolean {
+    const { wanted, code } = found.verdict
     if (wanted.kind === 'operator') return false
-    if (running !== undefined && running.stage === 'reread' && !options.mayReread) {
-      this.#enter(disk, running, 'resend')
+    const place =
+      wanted.kind === 'resend' ? wanted : ({ generation: found.generation, fromSequence: 1 } as const)
+    const running = this.#healings.get(disk)
+    if (running !== undefined && running.generation >= place.generation) {
+      running.newestHalted = Math.max(running.newestHalted, found.generation)
+      if (running.stage === 'reread' && !found.mayReread) this.#enter(disk, running, 'resend')
+      return false
     }
-    if (running !== undefined) return false
     this.#volume.stats.gaps += 1
-    const healing: Healing = { ...placeOf(disk, wanted), stage: 'reread', code, dueMs: Infinity }
+    const { generation, fromSequence } = place
+    const newestHalted = Math.max(running?.newestHalted ?? 0, found.generation)
+    const healing: Healing = {
+      stage: 'reread',
+      code,
+      generation,
+      fromSequence,
+      newestHalted,
+      dueMs: Infinity,
+    }
     this.#healings.set(disk, healing)
     if (wanted.kind === 'digestResync') this.#enter(disk, healing, 'resync')
-    else if (options.mayReread) return true
+    else if (found.mayReread) return true
     else this.#enter(disk, healing, 'resend')
     return false
   }
@@ -116,22 +149,15 @@ export class GapHealer {
     healing.dueMs = this.#clock.monotonicMs() + lifetimeMs
     if (stage === 'resend') this.#volume.stats.resendsRequested += 1
     else this.#volume.stats.resyncsRequested += 1
+    const { generation, fromSequence, newestHalted, code } = healing
+    const newest = Math.max(generation, newestHalted, disk.received.current?.number ?? 0)
     this.#requests.ask({
       kind: stage,
       diskId: disk.diskId,
-      expectedGeneration: healing.generation,
-      fromSequence: stage === 'resend' ? healing.fromSequence : 1,
-      reason: healing.code,
+      expectedGeneration: stage === 'resend' ? generation : newest,
+      fromSequence: stage === 'resend' ? fromSequence : 1,
+      reason: code,
       lifetimeMs,
     })
   }
-}
-
-function placeOf(
-  disk: Disk,
-  wanted: Exclude<Wanted, { kind: 'operator' }>,
-): { readonly generation: number; readonly fromSequence: number } {
-  if (wanted.kind === 'resend') return { generation: wanted.generation, fromSequence: wanted.fromSequence }
-  const newest = Math.max(disk.received.current?.number ?? 0, disk.source?.disk.position?.generation ?? 0)
-  return { generation: newest, fromSequence: 1 }
 }

@@ -80,7 +80,7 @@ export class Heartbeats {
         this.#overdue.set(disk, { ...overdue, received, sinceMs: nowMs })
         continue
       }
-      if (disk.parked !== null || this.#healer.isHealing(disk)) continue
+      if (disk.parked !== null || this.#healer.isHealingOf(disk, overdue.generation)) continue
       if (nowMs - overdue.sinceMs >= this.#options.overdueMs) found.push(disk)
     }
     return found
@@ -117,7 +117,9 @@ export class Heartbeats {
     const { position, spooledEvents } = source.disk
     const waiting = this.#overdue.get(disk)
     if (waiting !== undefined && holdsThrough(disk, waiting)) this.#overdue.delete(disk)
-    if (position === null || this.#overdue.has(disk)) return
+    if (position === null) return
+    // A newer generation has a wait of its own: what is missing of the older one may never come.
+    if ((this.#overdue.get(disk)?.generation ?? 0) >= position.generation) return
     const shipped = position.sequence - spooledEvents
     const { generation, generationId } = position
     if (shipped <= 0 || holdsThrough(disk, { generation, sequence: shipped })) return

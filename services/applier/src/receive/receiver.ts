@@ -221,6 +221,7 @@ export class Receiver {
     const { generation, generationId, fromSequence } = this.#heartbeats.missingOf(disk)
     const why = `generation ${generation} is wanted from sequence ${fromSequence}: announced and not arrived`
     const wanted = { kind: 'resend', generation, generationId, fromSequence } as const
-    this.#healer.onHalt(disk, { kind: 'halt', code: 'GAP', wanted, why }, { mayReread: false })
+    const verdict = { kind: 'halt', code: 'GAP', wanted, why } as const
+    this.#healer.onHalt(disk, { verdict, generation, mayReread: false })
   }
 }

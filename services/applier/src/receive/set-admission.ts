@@ -69,7 +69,8 @@ export class SetAdmission {
         const accepted = disk.acceptedKafkaOffset
         const mayReread =
           arriving.mode === 'main' && accepted !== null && accepted + 1n < arriving.record.kafkaOffset
-        if (this.#healer.onHalt(disk, verdict, { mayReread }))
+        const generation = arriving.set.generation.number
+        if (this.#healer.onHalt(disk, { verdict, generation, mayReread }))
           this.#park(batch, disk, { arriving, reason: 'reread' })
       }
     }
