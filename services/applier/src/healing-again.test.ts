@@ -116,3 +116,78 @@ test('a generation that goes on from what was lost of the one before: asked for 
   world.arrive(vda.fullSync())
   await expectWhole(world, vda)
 })
+
+describe('a batch that the journal refuses', () => {
+  test.for([
+    ['write', 'ENOSPC'],
+    ['sync', 'EIO'],
+  ] as const)(
+    'for a failed %s (%s) takes its halts with it: the gap in it is found again',
+    async ([operation, code]) => {
+      const { world, vda } = await inSync()
+      const vdb = world.source('vdb')
+      world.arrive(vdb.fullSync())
+      await world.time.until(() => world.drained('vdb'), 'the neighbour')
+      vda.write(2, 2)
+      const lost = vda.set()
+      vda.write(3, 3)
+      const next = vda.set()
+      vdb.write(4, 4)
+      let failures = 1
+      world.journalFaults = (asked) => (asked === operation && failures-- > 0 ? { code } : null)
+      world.arrive(next, vdb.set())
+      await world.time.until(() => world.drained('vdb'), 'the neighbour, once the journal takes it')
+      await world.time.until(() => asked(world).some((request) => request.startsWith('resend')), 'a re-send')
+      expect(failures).toBeLessThan(1)
+      world.arrive(lost, next)
+      await expectWhole(world, vda)
+    },
+  )
+})
+
+test('a gap is read again once, not once more for every set that comes after it', async () => {
+  const { world, vda } = await inSync()
+  vda.write(2, 2)
+  vda.set()
+  for (let fill = 3; fill < 9; fill += 1) {
+    vda.write(fill, fill)
+    world.arrive(vda.set())
+    await world.time.pass(100)
+  }
+  expect(stateOfVda(world)).toBe('HALTED(GAP)')
+  expect(world.live.volume.stats.parked).toBeLessThanOrEqual(1)
+  expect(asked(world)).toHaveLength(1)
+  await world.stop()
+})
+
+test('a gap whose records can be read at the second look needs nobody else', async () => {
+  const { world, vda } = await inSync()
+  const updates = { topic: 'site-a.updates', kafkaPartition: 0 }
+  const flipBit = (value: Buffer): Buffer => {
+    value[value.length - 1]! ^= 1
+    return value
+  }
+  vda.write(2, 2)
+  world.arrive(vda.set())
+  world.cluster.corruptValue(updates, 1n, flipBit)
+  await world.time.until(() => world.live.volume.stats.undecodable > 0, 'the record to be passed over')
+  world.cluster.corruptValue(updates, 1n, flipBit)
+  vda.write(3, 3)
+  world.arrive(vda.set())
+  await expectWhole(world, vda)
+  expect(asked(world)).toEqual([])
+})
+
+test('a gap right after the first set that a disk ever had is healed until it is closed', async () => {
+  const { world } = await inSync()
+  const vdb = world.source('vdb')
+  const first = vdb.fullSync()
+  vdb.write(2, 2)
+  vdb.set()
+  vdb.write(3, 3)
+  world.arrive(first, vdb.set())
+  await world.time.until(() => asked(world).includes('resync 1 1'), 'the resync')
+  expect(world.requests().every(({ diskId }) => diskId === 'vdb')).toBe(true)
+  expect(world.live.volume.disk('vdb').halt?.code).toBe('GAP')
+  await world.stop()
+})

@@ -1,8 +1,9 @@
 import type { Clock } from '@blockferry/runtime'
-import { diskStreamCatalogue, type HaltCode, type Verdict } from '@blockferry/disk-stream'
+import { diskStreamCatalogue, type HaltCode } from '@blockferry/disk-stream'
 import type { Disk } from '../disk/disk.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { Volume } from '../volume/volume.ts'
+import type { FoundHalt } from './receive-batch.ts'
 import type { StreamRequests } from './stream-requests.ts'
 
 /*
@@ -36,17 +37,6 @@ interface Healing {
 /** A worse verdict is not hidden by a milder one that follows from it. */
 const severity: readonly HaltCode[] = ['GAP', 'BASE_BEHIND', 'SOURCE_REVERTED', 'DIVERGED', 'SPLIT_BRAIN']
 
-export type HaltVerdict = Extract<Verdict, { kind: 'halt' }>
-
-/** A halt that the apply rule wants. */
-export interface FoundHalt {
-  readonly verdict: HaltVerdict
-  /** Number of the generation of the set that was judged. */
-  readonly generation: number
-  /** Whether records after the last accepted set may be read again. */
-  readonly mayReread: boolean
-}
-
 export class GapHealer {
   readonly #clock: Clock
   readonly #options: ApplierOptions
@@ -70,16 +60,13 @@ export class GapHealer {
     return this.#healings.has(disk)
   }
 
-  /** True while what is missing of this generation, or of a newer one, is being asked for. */
-  isHealingOf(disk: Disk, generation: number): boolean {
-    return (this.#healings.get(disk)?.generation ?? 0) >= generation
+  /** Number of the generation of which something missing is being asked for; 0 when nothing is. */
+  healingOf(disk: Disk): number {
+    return this.#healings.get(disk)?.generation ?? 0
   }
 
-  /**
-   * The apply rule halts the disk. Returns true when its records should be read again from the last
-   * accepted set on: once, before anybody is asked.
-   */
-  onHalt(disk: Disk, found: FoundHalt): boolean {
+  /** The apply rule halts the disk, and what led to it is behind the cursor: nobody will find it again. */
+  onHalt(disk: Disk, found: FoundHalt): void {
     const { verdict } = found
     const shown = disk.haltedBy('stream')?.code
     const isWorse =
@@ -88,7 +75,7 @@ export class GapHealer {
       const { nextCommand } = diskStreamCatalogue[verdict.code]
       this.#volume.raise(disk, 'stream', { code: verdict.code, nextCommand, message: verdict.why })
     }
-    return this.#begin(disk, found)
+    this.#begin(disk, found)
   }
 
   /** The disk's records were read again up to where the others are, and nothing was accepted. */
@@ -108,21 +95,22 @@ export class GapHealer {
   tick(): void {
     const nowMs = this.#clock.monotonicMs()
     for (const [disk, healing] of this.#healings) {
-      if (healing.stage === 'reread' || nowMs < healing.dueMs) continue
-      this.#enter(disk, healing, 'resync')
+      // Its place to read again from is gone with the topic, or the partition is searched from its start anyway.
+      if (healing.stage === 'reread' && disk.parked === null) this.#enter(disk, healing, 'resend')
+      else if (nowMs >= healing.dueMs) this.#enter(disk, healing, 'resync')
     }
   }
 
-  #begin(disk: Disk, found: FoundHalt): boolean {
+  #begin(disk: Disk, found: FoundHalt): void {
     const { wanted, code } = found.verdict
-    if (wanted.kind === 'operator') return false
+    if (wanted.kind === 'operator') return
     const place =
       wanted.kind === 'resend' ? wanted : ({ generation: found.generation, fromSequence: 1 } as const)
     const running = this.#healings.get(disk)
     if (running !== undefined && running.generation >= place.generation) {
       running.newestHalted = Math.max(running.newestHalted, found.generation)
-      if (running.stage === 'reread' && !found.mayReread) this.#enter(disk, running, 'resend')
-      return false
+      if (running.stage === 'reread') this.#enter(disk, running, 'resend')
+      return
     }
     this.#volume.stats.gaps += 1
     const { generation, fromSequence } = place
@@ -137,9 +125,7 @@ export class GapHealer {
     }
     this.#healings.set(disk, healing)
     if (wanted.kind === 'digestResync') this.#enter(disk, healing, 'resync')
-    else if (found.mayReread) return true
-    else this.#enter(disk, healing, 'resend')
-    return false
+    else if (!found.reread) this.#enter(disk, healing, 'resend')
   }
 
   #enter(disk: Disk, healing: Healing, stage: 'resend' | 'resync'): void {

@@ -11,7 +11,7 @@ const delaySamples = 4
 
 /**
  * Makes a batch durable with one fdatasync, and only then lets it count (D1): received moves, delays are
- * measured, halts end.
+ * measured, halts begin and end, in the order found.
  */
 export class GroupCommit {
   readonly #clock: Clock
@@ -36,7 +36,15 @@ export class GroupCommit {
     const { entries } = batch
     const volume = this.#volume
     const lsns = entries.length === 0 ? [] : await this.#append(entries)
-    for (const [index, entry] of entries.entries()) this.#take(entry, lsns[index] ?? 0)
+    let taken = 0
+    const takeThrough = (count: number): void => {
+      for (; taken < count; taken += 1) this.#take(entries[taken]!, lsns[taken] ?? 0)
+    }
+    for (const { disk, found, entriesBefore } of batch.halts) {
+      takeThrough(entriesBefore)
+      this.#healer.onHalt(disk, found)
+    }
+    takeThrough(entries.length)
     for (const [disk, lineage] of batch.lineages) disk.received = lineage
     for (const [disk, parked] of batch.parks) disk.parked = parked
     this.#heartbeats.take(batch)

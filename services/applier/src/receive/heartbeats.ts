@@ -80,7 +80,7 @@ export class Heartbeats {
         this.#overdue.set(disk, { ...overdue, received, sinceMs: nowMs })
         continue
       }
-      if (disk.parked !== null || this.#healer.isHealingOf(disk, overdue.generation)) continue
+      if (disk.parked !== null || this.#healer.healingOf(disk) >= overdue.generation) continue
       if (nowMs - overdue.sinceMs >= this.#options.overdueMs) found.push(disk)
     }
     return found

@@ -222,6 +222,6 @@ export class Receiver {
     const why = `generation ${generation} is wanted from sequence ${fromSequence}: announced and not arrived`
     const wanted = { kind: 'resend', generation, generationId, fromSequence } as const
     const verdict = { kind: 'halt', code: 'GAP', wanted, why } as const
-    this.#healer.onHalt(disk, { verdict, generation, mayReread: false })
+    this.#healer.onHalt(disk, { verdict, generation, reread: false })
   }
 }

@@ -6,7 +6,7 @@ import type { ApplierOptions } from '../options.ts'
 import { encodeJournalFrame } from '../volume/journal-frame.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { GapHealer } from './gap-healer.ts'
-import type { ReceiveBatch } from './receive-batch.ts'
+import type { HaltVerdict, ReceiveBatch } from './receive-batch.ts'
 
 /** Which reading a record comes from: the partition's main cursor, or a parked disk's own. */
 export type ReadMode = 'main' | 'catchUp'
@@ -65,14 +65,8 @@ export class SetAdmission {
       case 'waitForOwner':
         if (!this.#ownerWaits.has(disk)) this.#ownerWaits.set(disk, this.#clock.monotonicMs())
         return this.#park(batch, disk, { arriving, reason: 'owner' })
-      case 'halt': {
-        const accepted = disk.acceptedKafkaOffset
-        const mayReread =
-          arriving.mode === 'main' && accepted !== null && accepted + 1n < arriving.record.kafkaOffset
-        const generation = arriving.set.generation.number
-        if (this.#healer.onHalt(disk, { verdict, generation, mayReread }))
-          this.#park(batch, disk, { arriving, reason: 'reread' })
-      }
+      case 'halt':
+        return this.#halt(batch, disk, { arriving, verdict })
     }
   }
 
@@ -135,6 +129,23 @@ export class SetAdmission {
     const body = encodeJournalFrame({ kafkaPartition, kafkaOffset, receivedAtMs, record: record.value })
     const bodyBytes = body.reduce((sum, buffer) => sum + buffer.byteLength, 0)
     batch.add({ disk, accepted, body, bodyBytes })
+  }
+
+  /** Halts with the batch: what the journal refuses is found again. */
+  #halt(
+    batch: ReceiveBatch,
+    disk: Disk,
+    what: { readonly arriving: ArrivingSet; readonly verdict: HaltVerdict },
+  ): void {
+    const { arriving, verdict } = what
+    const accepted = disk.acceptedKafkaOffset
+    const mayReread =
+      arriving.mode === 'main' && accepted !== null && accepted + 1n < arriving.record.kafkaOffset
+    const { wanted } = verdict
+    const isNew = wanted.kind === 'resend' && wanted.generation > this.#healer.healingOf(disk)
+    const reread = isNew && mayReread
+    batch.addHalt(disk, { verdict, generation: arriving.set.generation.number, reread })
+    if (reread) this.#park(batch, disk, { arriving, reason: 'reread' })
   }
 
   #park(
