@@ -1,4 +1,5 @@
 import { type Applier, type ApplierDeps, type ApplierOptions, createApplier } from '@blockferry/applier'
+import { siteTopicSpecs } from '@blockferry/replication-log'
 import { KiB, MiB } from '@blockferry/runtime'
 import { unpackPayloadSync } from '@blockferry/schemas'
 import { MemorySegmentDirectory, openMemorySegmentLog } from '@blockferry/segment-log'
@@ -122,7 +123,12 @@ export class ApplierHost implements Host {
     return {
       clock: kernel.clock(process),
       random,
-      replicationLog: clusterB.connect({ clientId: this.#world.clientOf(process) }),
+      connectLog: () => Promise.resolve(clusterB.connect({ clientId: this.#world.clientOf(process) })),
+      topics: siteTopicSpecs({
+        site: 'site-b',
+        peerSite: 'site-a',
+        partitions: scenario.kafkaPartitions,
+      }),
       openJournal: (place) => openMemorySegmentLog({ ...journal, ...place }),
       openIndex: (place) =>
         openMemorySegmentLog({ directory: this.#index, limits: index, random, step, tear, ...place }),

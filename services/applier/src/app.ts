@@ -10,12 +10,7 @@ import {
   systemRandom,
   waitForRepair,
 } from '@blockferry/runtime/service'
-import {
-  connectReplicationLog,
-  ensureTopicsUntilDone,
-  type ReplicationLog,
-  siteTopicSpecs,
-} from '@blockferry/replication-log'
+import { connectReplicationLog, siteTopicSpecs } from '@blockferry/replication-log'
 import { unpackPayload } from '@blockferry/schemas'
 import { openSegmentLog } from '@blockferry/segment-log'
 import { lockDirectory, openControlSlots, openSlotFile, probeDirectory } from '@blockferry/storage'
@@ -44,20 +39,14 @@ export async function startApplier(
     await waitForRepair({ service: 'applier', httpListen, clock: systemClock, look, ...context })
   }
   const lock = await lockDirectory(config.stateDirectory)
-  const replicationLog = await connectReplicationLog({
-    brokers: config.kafkaBrokers,
-    kafkaClient: config.kafkaClient,
-    clientId: 'blockferry-applier',
-  })
-  const applier = await createApplier(depsOf(config, { logger, replicationLog }), optionsOf(config))
-  const topicsWait: TopicsWait = { why: 'the brokers have not answered yet' }
+  const applier = await createApplier(depsOf(config, logger), optionsOf(config))
   const metrics = createMetrics('applier')
   watchApplier(metrics, applier)
   const edge = await createHttpEdge({
     service: 'applier',
     metrics,
     logger,
-    readiness: () => applierReadiness(applier, topicsWait.why),
+    readiness: () => applierReadiness(applier),
     statusOf: statusOfFault,
   })
   const feed = await serveApplier(edge, applier)
@@ -66,7 +55,7 @@ export async function startApplier(
     { event: 'listening', http, lag: `${http.replace(/^http/, 'ws')}/v1/lag` },
     `listening on ${http}`,
   )
-  const running = run({ applier, replicationLog, topics: topicsOf(config), topicsWait, logger })
+  const running = run(applier)
   return {
     failed: running.failed,
     [Symbol.asyncDispose]: async () => {
@@ -80,18 +69,16 @@ export async function startApplier(
   }
 }
 
-function depsOf(
-  config: ApplierConfig,
-  made: { readonly logger: Logger; readonly replicationLog: ReplicationLog },
-): ApplierDeps {
-  const { stateDirectory } = config
+function depsOf(config: ApplierConfig, logger: Logger): ApplierDeps {
+  const { kafkaBrokers: brokers, kafkaClient, stateDirectory } = config
   const random = systemRandom
   const journal = { segmentBytes: config.journalSegmentBytes, bytesMax: config.journalBytesMax }
   const index = { segmentBytes: indexSegmentBytes, bytesMax: indexBytesMax }
   return {
     clock: systemClock,
     random,
-    replicationLog: made.replicationLog,
+    connectLog: () => connectReplicationLog({ brokers, kafkaClient, clientId: 'blockferry-applier' }),
+    topics: topicsOf(config),
     openJournal: (place) =>
       openSegmentLog({ directory: join(stateDirectory, 'journal'), limits: journal, random, ...place }),
     openIndex: (place) =>
@@ -107,7 +94,7 @@ function depsOf(
       random,
     }),
     unpack: unpackPayload,
-    logger: made.logger,
+    logger,
   }
 }
 
@@ -134,39 +121,16 @@ function topicsOf(config: ApplierConfig): ReturnType<typeof siteTopicSpecs> {
   return siteTopicSpecs({ site, peerSite, partitions })
 }
 
-/** Why the topics could not be checked yet; null: they were. */
-interface TopicsWait {
-  why: string | null
-}
-
-interface RunParts {
-  readonly applier: Applier
-  readonly replicationLog: ReplicationLog
-  readonly topics: ReturnType<typeof siteTopicSpecs>
-  readonly topicsWait: TopicsWait
-  readonly logger: Logger
-}
-
-function run(parts: RunParts): { readonly failed: Promise<never>; readonly stop: () => Promise<void> } {
+function run(applier: Applier): { readonly failed: Promise<never>; readonly stop: () => Promise<void> } {
   const stopping = new AbortController()
-  const { applier, replicationLog, topics, topicsWait, logger } = parts
-  const onWaiting = (why: string) => {
-    topicsWait.why = why
-  }
-  const running = (async () => {
-    const deps = { replicationLog, clock: systemClock, logger, topics, onWaiting }
-    await ensureTopicsUntilDone(deps, stopping.signal)
-    topicsWait.why = null
-    await applier.run(stopping.signal)
-  })()
+  const running = applier.run(stopping.signal)
   const { promise: failed, reject } = Promise.withResolvers<never>()
   running.catch(reject)
   return {
     failed,
     stop: async () => {
       stopping.abort()
-      // What waits for an answer of brokers that are away ends with its client, not after its own deadline.
-      await Promise.all([running, replicationLog.close()])
+      await running
     },
   }
 }

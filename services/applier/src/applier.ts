@@ -3,11 +3,14 @@ import { type ApplierOptions, defaultApplierOptions } from './options.ts'
 import { ApplyScheduler } from './apply/apply-scheduler.ts'
 import { ImageKeeper } from './apply/image-keeper.ts'
 import { UnitApplier } from './apply/unit-applier.ts'
+import { KafkaSessions } from './kafka/kafka-sessions.ts'
+import { MirrorWatch } from './receive/mirror-watch.ts'
 import { Receiver } from './receive/receiver.ts'
 import { DescriptorFollower } from './receive/descriptor-follower.ts'
 import { PositionReporter } from './receive/position-reporter.ts'
 import { StreamRequests } from './receive/stream-requests.ts'
 import { LagMeter } from './lag/lag-meter.ts'
+import { runTogether } from './run-together.ts'
 import { openVolume } from './volume/open-volume.ts'
 import type { Volume } from './volume/volume.ts'
 
@@ -15,9 +18,14 @@ import type { Volume } from './volume/volume.ts'
 export interface Applier extends AsyncDisposable {
   readonly volume: Volume
   readonly lag: LagMeter
+  /** For people: why nothing is received, or not from every partition. */
+  receiveTroubles(): readonly string[]
   /** For people: where a disk's image is or would be. */
   targetPathOf(diskId: string): string | null
-  /** Runs until the signal aborts, then ends orderly. Rejects only on a broken invariant. */
+  /**
+   * Runs until the signal aborts, then ends orderly. Rejects on a broken invariant, and when the topics are not
+   * as they should be at the start (TOPIC_MISMATCH).
+   */
   run(signal: AbortSignal): Promise<void>
 }
 
@@ -37,20 +45,29 @@ export async function createApplier(
   const applier = new UnitApplier({ volume, images, deps, options })
   const scheduler = new ApplyScheduler({ clock, options, volume, applier, images })
   const requests = new StreamRequests(deps, options)
-  const receiver = new Receiver({ volume, requests, deps, options })
+  const watch = new MirrorWatch({ clock, options, volume })
+  const receiver = new Receiver({ volume, requests, watch, deps, options })
   const descriptors = new DescriptorFollower(deps, options, volume)
   const reporter = new PositionReporter(deps, options, volume)
+  const sessions = new KafkaSessions(deps, options, {
+    onLost: (error) => watch.lost(error),
+    loopsOf: (session) => [
+      (stop) => receiver.run(session, stop),
+      (stop) => descriptors.run(session, stop),
+      (stop) => reporter.run(session, stop),
+      (stop) => requests.run(session, stop),
+    ],
+  })
   return {
     volume,
     lag,
+    receiveTroubles: () => watch.explanations,
     targetPathOf: (diskId) => deps.targets.pathOf(diskId),
     run: (signal) =>
       runTogether(signal, [
-        (stop) => receiver.run(stop),
+        (stop) => sessions.run(stop),
+        (stop) => watch.run(stop),
         (stop) => scheduler.run(stop),
-        (stop) => descriptors.run(stop),
-        (stop) => reporter.run(stop),
-        (stop) => requests.run(stop),
         (stop) => checkpointNowAndThen({ volume, clock, everyMs: options.idleCheckpointMs }, stop),
       ]),
     [Symbol.asyncDispose]: async () => {
@@ -70,24 +87,4 @@ async function checkpointNowAndThen(
     await clock.sleep(everyMs, signal)
     await volume.tryCheckpoint()
   }
-}
-
-/** Runs the loops until one breaks or all end; a broken one stops the others. */
-async function runTogether(
-  signal: AbortSignal,
-  loops: readonly ((signal: AbortSignal) => Promise<void>)[],
-): Promise<void> {
-  const broken = new AbortController()
-  const stop = AbortSignal.any([signal, broken.signal])
-  const run = async (loop: (signal: AbortSignal) => Promise<void>): Promise<void> => {
-    try {
-      await loop(stop)
-    } catch (error) {
-      broken.abort()
-      throw error
-    }
-  }
-  const ends = await Promise.allSettled(loops.map(run))
-  const failed = ends.find((end) => end.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
 }

@@ -215,9 +215,7 @@ describe('Kafka B', () => {
   test('with another topic of the same name: offsets of the old one are not believed', async () => {
     const { world, vda } = await inSync()
     await world.stop()
-    const spec = { topic: 'site-a.updates', partitions: 1, config: {} }
-    world.cluster.deleteTopic(spec.topic)
-    world.cluster.createTopic(spec)
+    world.wipeUpdates()
     vda.write(2, 2)
     world.arrive(vda.set())
     await world.start()

@@ -14,6 +14,8 @@ export interface ApplierOptions {
   /** A fetch or a journal write that failed is tried again after this, doubling up to `retryMsMax`. */
   readonly retryMsMin: number
   readonly retryMsMax: number
+  /** A partition of which nothing was read for this long shows on its disks. */
+  readonly mirrorUnreadableMs: number
   /** Fetches of one record that cannot be decoded, before its disk halts. */
   readonly undecodableTriesMax: number
 
@@ -64,6 +66,7 @@ export const defaultApplierOptions: ApplierOptions = {
   fetchPartitionBytesMax: 8 * MiB,
   retryMsMin: 100,
   retryMsMax: 5_000,
+  mirrorUnreadableMs: 5_000,
   undecodableTriesMax: 3,
   journalBytesMax: 8 * GiB,
   journalDiskBytesMax: 2 * GiB,

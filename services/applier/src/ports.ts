@@ -1,6 +1,6 @@
 import type { Clock, Random } from '@blockferry/runtime'
 import type { UpdateSet } from '@blockferry/disk-stream'
-import type { ReplicationLog } from '@blockferry/replication-log'
+import type { ReplicationLog, TopicSpec } from '@blockferry/replication-log'
 import type { Lsn, SegmentLog, SegmentLogRecovery } from '@blockferry/segment-log'
 import type { BlockDevice, ControlSlots } from '@blockferry/storage'
 
@@ -70,8 +70,10 @@ export type Unpack = (set: Pick<UpdateSet, 'diskId' | 'codec' | 'extents' | 'pay
 export interface ApplierDeps {
   readonly clock: Clock
   readonly random: Random
-  /** Kafka B. */
-  readonly replicationLog: ReplicationLog
+  /** A new client of Kafka B; another one is made when one cannot go on. */
+  readonly connectLog: () => Promise<ReplicationLog>
+  /** The topics of this site: created where missing, compared where not (K3). */
+  readonly topics: readonly TopicSpec[]
   /** Opens (again, after a failure) the volume's redo journal. The one before was closed. */
   readonly openJournal: (place: LogPlace) => Promise<OpenedLog>
   /** Opens the log behind the recovery point index. */

@@ -1,5 +1,11 @@
 import type { HeartbeatDisk, StreamRequest, UpdateSet } from '@blockferry/disk-stream'
-import { createMemoryCluster, type MemoryCluster, siteTopicSpecs } from '@blockferry/replication-log'
+import {
+  createMemoryCluster,
+  type MemoryCluster,
+  type ReplicationLog,
+  siteTopicSpecs,
+  type TopicSpec,
+} from '@blockferry/replication-log'
 import {
   decodeRecord,
   encodeDiskDescriptor,
@@ -10,7 +16,7 @@ import {
 import { MemorySegmentDirectory, openMemorySegmentLog, type SegmentFaultPlan } from '@blockferry/segment-log'
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
 import type { BlockDevice } from '@blockferry/storage'
-import { KiB, MiB } from '@blockferry/runtime'
+import { type Clock, KiB, MiB } from '@blockferry/runtime'
 import { type Applier, createApplier } from '../src/applier.ts'
 import { applierFault } from '../src/faults.ts'
 import type { ApplierOptions } from '../src/options.ts'
@@ -35,6 +41,8 @@ export class TargetWorld {
   readonly log: string[] = []
   /** Wraps a target device, to make it fail. */
   wrapDevice: (device: BlockDevice, diskId: string) => BlockDevice = (device) => device
+  /** Wraps a client of Kafka B, to make it fail. */
+  wrapLog: (log: ReplicationLog, clock: Clock) => ReplicationLog = (log) => log
   /** Makes the redo journal's files fail. */
   journalFaults: SegmentFaultPlan = () => null
   /** Disks that have no target at this applier. */
@@ -44,20 +52,31 @@ export class TargetWorld {
   afterOpen: () => void = () => {}
   process = new Process()
   applier: Applier | null = null
+  readonly #topics: readonly TopicSpec[]
+  readonly #partitions = new Map<string, number>()
   #stop = new AbortController()
   #running: Promise<void> = Promise.resolve()
   #session = 0
   journalBytesMax = 16 * MiB
 
-  constructor(options: Partial<ApplierOptions> = {}) {
+  constructor(
+    options: Partial<ApplierOptions> = {},
+    kafka: { readonly partitions: number } = { partitions: 1 },
+  ) {
     this.options = options
+    this.#topics = siteTopicSpecs({ site: 'site-b', peerSite: 'site-a', partitions: kafka.partitions })
     this.cluster = createMemoryCluster({ clock: this.time.clockOf(new Process()) })
-    for (const spec of siteTopicSpecs({ site: 'site-b', peerSite: 'site-a', partitions: 1 })) {
-      this.cluster.createTopic(spec)
-    }
+    for (const spec of this.#topics) this.cluster.createTopic(spec)
   }
 
-  source(diskId: string, groupId: string | null = null): TestSource {
+  /** Somebody deletes the mirrored updates; and, unless told otherwise, they are made again at once, empty. */
+  wipeUpdates(options: { readonly again: boolean } = { again: true }): void {
+    this.cluster.deleteTopic(updates.topic)
+    const spec = this.#topics.find(({ topic }) => topic === updates.topic)
+    if (options.again && spec !== undefined) this.cluster.createTopic(spec)
+  }
+
+  source(diskId: string, groupId: string | null = null, kafkaPartition = 0): TestSource {
     const source = new TestSource({
       diskId,
       sizeBytes: diskBytes,
@@ -65,6 +84,7 @@ export class TargetWorld {
     })
     this.sources.set(diskId, source)
     this.images.set(diskId, new MemoryMedium())
+    this.#partitions.set(diskId, kafkaPartition)
     this.describe(diskId, groupId)
     return source
   }
@@ -77,7 +97,7 @@ export class TargetWorld {
       sizeBytes: diskBytes,
       provisioning: 'thin',
       groupId,
-      kafkaPartition: 0,
+      kafkaPartition: this.#partitions.get(diskId) ?? 0,
       ownerSite: 'site-a',
       generation: generation?.number ?? 1,
       generationId: generation?.id ?? '',
@@ -87,7 +107,10 @@ export class TargetWorld {
 
   /** What the mirror carries over. */
   arrive(...sets: readonly UpdateSet[]): void {
-    for (const set of sets) this.#append(updates, set.diskId, encodeUpdateSet(set))
+    for (const set of sets) {
+      const kafkaPartition = this.#partitions.get(set.diskId) ?? 0
+      this.#append({ ...updates, kafkaPartition }, set.diskId, encodeUpdateSet(set))
+    }
   }
 
   heartbeat(...disks: readonly HeartbeatDisk[]): void {
@@ -140,12 +163,14 @@ export class TargetWorld {
   deps(process: Process): ApplierDeps {
     const { step } = process
     const { random } = this
+    const clock = this.time.clockOf(process)
     const limits = { segmentBytes: 64 * KiB, bytesMax: this.journalBytesMax }
     const faults: SegmentFaultPlan = (operation) => this.journalFaults(operation)
     return {
-      clock: this.time.clockOf(process),
+      clock,
       random,
-      replicationLog: this.cluster.connect({ clientId: 'applier' }),
+      connectLog: async () => this.wrapLog(this.cluster.connect({ clientId: 'applier' }), clock),
+      topics: this.#topics,
       openJournal: (place) =>
         openMemorySegmentLog({ directory: this.journal, limits, random, step, faults, ...place }),
       openIndex: (place) =>

@@ -1,12 +1,10 @@
 import type { Readiness } from '@blockferry/runtime/service'
 import type { Applier } from '../applier.ts'
 
-/** Ready while the mirrored topic is read and no disk is HALTED; `topicsWait`: why the topics are not there yet. */
-export function applierReadiness(applier: Applier, topicsWait: string | null): Readiness {
+/** Ready while the mirrored topic is read and no disk is HALTED. */
+export function applierReadiness(applier: Applier): Readiness {
   const { volume } = applier
-  const reasons: string[] = []
-  if (topicsWait !== null) reasons.push(`the topics cannot be checked yet: ${topicsWait}`)
-  if (volume.receiveTrouble !== null) reasons.push(`nothing is received: ${volume.receiveTrouble}`)
+  const reasons = applier.receiveTroubles().map((trouble) => `nothing is received: ${trouble}`)
   if (volume.cursors.size === 0) reasons.push('the mirrored updates are not read yet')
   for (const disk of volume.disks.values()) {
     const { diskId, halt } = disk

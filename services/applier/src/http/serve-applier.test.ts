@@ -36,7 +36,7 @@ async function served(): Promise<{ world: TargetWorld; edge: HttpEdge; feed: Lag
   const metrics = createMetrics('applier')
   const logger = createLogger({ service: 'applier', level: 'silent' })
   watchApplier(metrics, world.live)
-  const readiness = () => applierReadiness(world.live, null)
+  const readiness = () => applierReadiness(world.live)
   const edge = await createHttpEdge({
     service: 'applier',
     metrics,

@@ -1,10 +1,11 @@
 import { AssertionError, codeOf, Fault, type Clock } from '@blockferry/runtime'
 import type { DiskDescriptor, JudgeContext } from '@blockferry/disk-stream'
-import { type FetchedRecord, type ReplicationLog, remoteTopic } from '@blockferry/replication-log'
+import { type FetchedRecord, remoteTopic } from '@blockferry/replication-log'
 import { decodeRecord } from '@blockferry/schemas'
 import type { Disk } from '../disk/disk.ts'
 import { catalogue } from '../error-catalogue.ts'
 import { haltOf } from '../disk/halt.ts'
+import type { KafkaSession } from '../kafka/kafka-session.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierLogger } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
@@ -18,7 +19,6 @@ type Owner = NonNullable<JudgeContext['descriptor']>
 export class DescriptorFollower {
   readonly #deps: {
     readonly clock: Clock
-    readonly replicationLog: ReplicationLog
     readonly logger: ApplierLogger
   }
   readonly #options: ApplierOptions
@@ -29,7 +29,7 @@ export class DescriptorFollower {
   readonly #foreign = new Set<string>()
 
   constructor(
-    deps: { readonly clock: Clock; readonly replicationLog: ReplicationLog; readonly logger: ApplierLogger },
+    deps: { readonly clock: Clock; readonly logger: ApplierLogger },
     options: ApplierOptions,
     volume: Volume,
   ) {
@@ -39,16 +39,19 @@ export class DescriptorFollower {
     this.#topic = remoteTopic(options.peerSite, 'disks')
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  /** Follows in this session, from the topic's start, until the signal aborts. Throws what ends the session. */
+  async run(session: KafkaSession, signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#deps
+    this.#cursor = null
     let retryMs = this.#options.retryMsMin
     while (!signal.aborted) {
       try {
-        await this.#round(signal)
+        await this.#round(session, signal)
         retryMs = this.#options.retryMsMin
       } catch (error) {
         if (error instanceof AssertionError) throw error
         if (signal.aborted) return
+        session.meet(error)
         logger.warn(
           { event: 'descriptors-failed', code: codeOf(error), err: error },
           'reading descriptors failed; trying again',
@@ -59,17 +62,16 @@ export class DescriptorFollower {
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
-    const { replicationLog, clock } = this.#deps
+  async #round({ log }: KafkaSession, signal: AbortSignal): Promise<void> {
     const place = { topic: this.#topic, kafkaPartition: 0 }
-    this.#cursor ??= (await replicationLog.offsets(place)).earliest
+    this.#cursor ??= (await log.offsets(place)).earliest
     const request = {
       positions: [{ ...place, kafkaOffset: this.#cursor }],
       waitMsMax: this.#options.reportIntervalMsMax,
       partitionBytesMax: this.#options.fetchPartitionBytesMax,
       bytesMax: this.#options.fetchPartitionBytesMax,
     }
-    const [outcome] = await replicationLog.fetch(request, signal)
+    const [outcome] = await log.fetch(request, signal)
     if (outcome === undefined) return
     if (outcome.kind === 'records') {
       for (const record of outcome.records) this.#take(record)
@@ -78,7 +80,7 @@ export class DescriptorFollower {
     }
     // Facts are folded, so reading them again does no harm.
     this.#cursor = null
-    if (outcome.kind === 'failed') await clock.sleep(this.#options.retryMsMax, signal)
+    if (outcome.kind === 'failed') throw outcome.cause
   }
 
   #take(record: FetchedRecord): void {

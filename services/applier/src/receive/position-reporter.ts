@@ -1,9 +1,10 @@
 import { AssertionError, codeOf, type Clock } from '@blockferry/runtime'
 import type { PositionReport } from '@blockferry/disk-stream'
-import { type ReplicationLog, topicNames } from '@blockferry/replication-log'
+import { topicNames } from '@blockferry/replication-log'
 import { encodePositionReport } from '@blockferry/schemas'
 import type { Disk } from '../disk/disk.ts'
 import { stateOf } from '../disk/disk-state.ts'
+import type { KafkaSession } from '../kafka/kafka-session.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierLogger } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
@@ -35,7 +36,6 @@ export function reportOf(
 export class PositionReporter {
   readonly #deps: {
     readonly clock: Clock
-    readonly replicationLog: ReplicationLog
     readonly logger: ApplierLogger
   }
   readonly #options: ApplierOptions
@@ -44,7 +44,7 @@ export class PositionReporter {
   readonly #said = new Map<string, string>()
 
   constructor(
-    deps: { readonly clock: Clock; readonly replicationLog: ReplicationLog; readonly logger: ApplierLogger },
+    deps: { readonly clock: Clock; readonly logger: ApplierLogger },
     options: ApplierOptions,
     volume: Volume,
   ) {
@@ -53,19 +53,21 @@ export class PositionReporter {
     this.#volume = volume
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  /** Reports in this session until the signal aborts. Throws what ends the session. */
+  async run(session: KafkaSession, signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#deps
     const { reportIntervalMsMin, reportIntervalMsMax, retryMsMax } = this.#options
     let allSaidMs = -Infinity
     while (!signal.aborted) {
       const everything = clock.monotonicMs() - allSaidMs >= reportIntervalMsMax
       try {
-        await this.#report(everything, signal)
+        await this.#report(session, { everything, signal })
         if (everything) allSaidMs = clock.monotonicMs()
         await clock.sleep(reportIntervalMsMin, signal)
       } catch (error) {
         if (error instanceof AssertionError) throw error
         if (signal.aborted) return
+        session.meet(error)
         logger.warn(
           { event: 'report-failed', code: codeOf(error), err: error },
           'positions could not be published; trying again',
@@ -75,8 +77,11 @@ export class PositionReporter {
     }
   }
 
-  async #report(everything: boolean, signal: AbortSignal): Promise<void> {
-    const { clock, replicationLog } = this.#deps
+  async #report(
+    session: KafkaSession,
+    { everything, signal }: { readonly everything: boolean; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { clock } = this.#deps
     const nowMs = clock.wallMs()
     const changed: { readonly diskId: string; readonly said: string; readonly value: Buffer }[] = []
     for (const disk of this.#volume.disks.values()) {
@@ -88,7 +93,7 @@ export class PositionReporter {
     for (let from = 0; from < changed.length; from += reportsMax) {
       const slice = changed.slice(from, from + reportsMax)
       const records = slice.map(({ diskId, value }) => ({ key: Buffer.from(diskId, 'utf8'), value }))
-      await replicationLog.produce({ topic: topicNames.positions, kafkaPartition: 0, records }, signal)
+      await session.log.produce({ topic: topicNames.positions, kafkaPartition: 0, records }, signal)
       for (const { diskId, said } of slice) this.#said.set(diskId, said)
       this.#volume.stats.reportsSent += slice.length
     }

@@ -1,16 +1,18 @@
-import { AssertionError, codeOf, explanationOf } from '@blockferry/runtime'
-import type { FetchedRecord, FetchOutcome, FetchRequest } from '@blockferry/replication-log'
+import { AssertionError, codeOf } from '@blockferry/runtime'
+import type { FetchedRecord } from '@blockferry/replication-log'
 import { catalogue } from '../error-catalogue.ts'
 import { haltOf } from '../disk/halt.ts'
+import type { KafkaSession } from '../kafka/kafka-session.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierDeps } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
-import { FetchAhead } from './fetch-ahead.ts'
 import { GroupCommit } from './group-commit.ts'
 import { GapHealer } from './gap-healer.ts'
 import { Heartbeats } from './heartbeats.ts'
 import { JournalCopier } from './journal-copier.ts'
+import { MirrorReader, type Places, type ReadOutcome } from './mirror-reader.ts'
 import { MirrorTopic } from './mirror-topic.ts'
+import type { MirrorWatch } from './mirror-watch.ts'
 import { Parking } from './parking.ts'
 import { ReceiveBatch } from './receive-batch.ts'
 import { RecordReader } from './record-reader.ts'
@@ -32,8 +34,15 @@ const fetchDivisorMax = 4_096
 export interface ReceiverParts {
   readonly volume: Volume
   readonly requests: StreamRequests
+  readonly watch: MirrorWatch
   readonly deps: ApplierDeps
   readonly options: ApplierOptions
+}
+
+/** What a round works with. */
+interface Round {
+  readonly reader: MirrorReader
+  readonly signal: AbortSignal
 }
 
 export class Receiver {
@@ -45,15 +54,14 @@ export class Receiver {
   readonly #reader: RecordReader
   readonly #commit: GroupCommit
   readonly #copier: JournalCopier
-  readonly #ahead: FetchAhead
   /** Grows while the journal refuses: a smaller batch may still fit. */
   #fetchDivisor = 1
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts
-    const { volume, requests, deps, options } = parts
+    const { volume, requests, deps, options, watch } = parts
     const { clock } = deps
-    this.#topic = new MirrorTopic({ volume, deps, options })
+    this.#topic = new MirrorTopic({ volume, deps, options, watch })
     this.#healer = new GapHealer({ clock, options, volume, requests })
     this.#heartbeats = new Heartbeats({ clock, options, volume, healer: this.#healer })
     const admission = new SetAdmission({ clock, options, volume, healer: this.#healer })
@@ -61,98 +69,78 @@ export class Receiver {
     this.#reader = new RecordReader({ clock, options, volume, admission, heartbeats: this.#heartbeats })
     this.#commit = new GroupCommit({ clock, volume, healer: this.#healer, heartbeats: this.#heartbeats })
     this.#copier = new JournalCopier({ clock, volume, options })
-    this.#ahead = new FetchAhead(deps.replicationLog)
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    await this.#receive(signal)
-    await this.#ahead.end()
+  /** Receives in this session until the signal aborts. Throws what ends the session, and broken invariants. */
+  async run(session: KafkaSession, signal: AbortSignal): Promise<void> {
+    this.#topic.begin(session)
+    const reader = new MirrorReader({ ...this.#parts, session, topic: this.#topic })
+    try {
+      await this.#receive(session, { reader, signal })
+    } finally {
+      await reader.end()
+    }
   }
 
-  async #receive(signal: AbortSignal): Promise<void> {
+  async #receive(session: KafkaSession, round: Round): Promise<void> {
     const { deps, options, volume } = this.#parts
+    const { signal } = round
     let retryMs = options.retryMsMin
     while (!signal.aborted) {
       try {
-        await this.#topic.refresh()
-        await this.#round(signal)
+        this.#topic.refresh()
+        await this.#round(round)
         retryMs = options.retryMsMin
       } catch (error) {
         // A journal that rotted is opened afresh, by a new process (V2).
         if (error instanceof AssertionError || codeOf(error) === 'LOG_CORRUPT') throw error
         if (signal.aborted) return
+        session.meet(error)
         volume.stats.fetchFailures += 1
-        volume.receiveTrouble = explanationOf(error)
-        this.#topic.doubt()
-        deps.logger.warn(
-          { event: 'fetch-failed', code: codeOf(error), err: error },
-          'receiving failed; trying again',
-        )
+        const fields = { event: 'receive-failed', code: codeOf(error), err: error }
+        deps.logger.warn(fields, 'receiving failed; trying again')
         await deps.clock.sleep(retryMs, signal)
         retryMs = Math.min(retryMs * 2, options.retryMsMax)
       }
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
-    const { options, deps } = this.#parts
-    const catchUps = this.#parking.positions()
-    await this.#read(this.#parts.volume.cursors, 'main', {
-      waitMsMax: catchUps.size > 0 ? 0 : options.fetchWaitMsMax,
-      signal,
-    })
-    const catchUpsNow = this.#parking.positions()
-    if (catchUpsNow.size > 0) await this.#read(catchUpsNow, 'catchUp', { waitMsMax: 0, signal })
+  async #round(round: Round): Promise<void> {
+    const { options, deps, volume } = this.#parts
+    const { reader, signal } = round
+    const catchUps = reader.readable(this.#parking.positions())
+    const places = reader.readable(volume.cursors)
+    const waitMsMax = catchUps.size > 0 ? 0 : options.fetchWaitMsMax
+    await this.#read(round, { places, mode: 'main', waitMsMax })
+    const catchUpsNow = reader.readable(this.#parking.positions())
+    await this.#read(round, { places: catchUpsNow, mode: 'catchUp', waitMsMax: 0 })
     for (const disk of this.#heartbeats.overdue()) this.#treatAsGap(disk.diskId)
     this.#healer.tick()
     await this.#copier.step()
-    if (this.#parts.volume.cursors.size === 0) await deps.clock.sleep(options.fetchWaitMsMax, signal)
+    if (places.size + catchUpsNow.size === 0) await deps.clock.sleep(options.fetchWaitMsMax, signal)
   }
 
   async #read(
-    cursors: ReadonlyMap<number, bigint>,
-    mode: ReadMode,
-    how: { readonly waitMsMax: number; readonly signal: AbortSignal },
+    { reader, signal }: Round,
+    what: { readonly places: Places; readonly mode: ReadMode; readonly waitMsMax: number },
   ): Promise<void> {
-    const { volume } = this.#parts
-    if (cursors.size === 0) return
-    const request = this.#requestFor(cursors, how.waitMsMax)
-    const outcomes = await this.#ahead.fetch(request, how.signal)
+    const { places, mode, waitMsMax } = what
+    if (places.size === 0) return
+    const divisor = this.#fetchDivisor
+    const outcomes = await reader.read(places, { waitMsMax, divisor, signal })
     const batch = new ReceiveBatch()
     const nexts = new Map<number, bigint>()
     for (const outcome of outcomes) this.#take(batch, outcome, { mode, nexts })
     // What follows is on its way while this becomes durable.
-    const onwards = new Map([...cursors, ...nexts])
-    const { fetchWaitMsMax } = this.#parts.options
-    if (mode === 'main' && batch.entries.length > 0 && how.waitMsMax > 0) {
-      this.#ahead.begin(this.#requestFor(onwards, fetchWaitMsMax), how.signal)
+    if (mode === 'main' && batch.entries.length > 0 && waitMsMax > 0) {
+      reader.readAhead(new Map([...this.#parts.volume.cursors, ...nexts]), { divisor, signal })
     }
-    if (await this.#journal(batch, how.signal)) this.#moveOn(nexts, mode)
-    else return
-    const failed = outcomes.find((outcome) => outcome.kind === 'failed')
-    if (failed !== undefined) await this.#afterFailure(failed, how.signal)
-    else volume.receiveTrouble = null
-  }
-
-  #requestFor(cursors: ReadonlyMap<number, bigint>, waitMsMax: number): FetchRequest {
-    const { fetchPartitionBytesMax, fetchBytesMax } = this.#parts.options
-    const scaled = (bytes: number): number => Math.max(1, Math.floor(bytes / this.#fetchDivisor))
-    const positions = [...cursors].map(([kafkaPartition, kafkaOffset]) => ({
-      topic: this.#topic.name,
-      kafkaPartition,
-      kafkaOffset,
-    }))
-    return {
-      positions,
-      waitMsMax,
-      partitionBytesMax: scaled(fetchPartitionBytesMax),
-      bytesMax: scaled(fetchBytesMax),
-    }
+    if (await this.#journal(batch, signal)) this.#moveOn(nexts, mode)
   }
 
   #take(
     batch: ReceiveBatch,
-    outcome: FetchOutcome,
+    outcome: ReadOutcome,
     to: { readonly mode: ReadMode; readonly nexts: Map<number, bigint> },
   ): void {
     const { kafkaPartition } = outcome
@@ -160,7 +148,6 @@ export class Receiver {
       this.#topic.outOfRange(outcome)
       return
     }
-    if (outcome.kind === 'failed') return
     for (const record of outcome.records) {
       this.#count(record)
       const read = this.#reader.read(batch, { record, kafkaPartition, mode: to.mode })
@@ -200,19 +187,6 @@ export class Receiver {
       if (mode === 'main') this.#parts.volume.cursors.set(kafkaPartition, next)
       else for (const disk of this.#parking.advance(kafkaPartition, next)) this.#healer.onRereadDone(disk)
     }
-  }
-
-  async #afterFailure(failed: Extract<FetchOutcome, { kind: 'failed' }>, signal: AbortSignal): Promise<void> {
-    const { volume, deps, options } = this.#parts
-    const { code, kafkaPartition, cause } = failed
-    volume.stats.fetchFailures += 1
-    volume.receiveTrouble = `partition ${kafkaPartition}: ${explanationOf(cause)}`
-    this.#topic.doubt()
-    deps.logger.warn(
-      { event: 'fetch-failed', code, kafkaPartition, err: cause },
-      `partition ${kafkaPartition}: ${code}`,
-    )
-    await deps.clock.sleep(options.retryMsMin, signal)
   }
 
   /** What a heartbeat announced did not come, and no later set showed it. */

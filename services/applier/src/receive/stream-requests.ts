@@ -1,7 +1,8 @@
 import { AssertionError, type Clock, type Random } from '@blockferry/runtime'
 import type { RequestKind, StreamRequest } from '@blockferry/disk-stream'
-import { type ReplicationLog, topicNames } from '@blockferry/replication-log'
+import { topicNames } from '@blockferry/replication-log'
 import { encodeStreamRequest } from '@blockferry/schemas'
+import type { KafkaSession } from '../kafka/kafka-session.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierLogger } from '../ports.ts'
 
@@ -23,7 +24,6 @@ export class StreamRequests {
   readonly #deps: {
     readonly clock: Clock
     readonly random: Random
-    readonly replicationLog: ReplicationLog
     readonly logger: ApplierLogger
   }
   readonly #options: ApplierOptions
@@ -33,7 +33,6 @@ export class StreamRequests {
     deps: {
       readonly clock: Clock
       readonly random: Random
-      readonly replicationLog: ReplicationLog
       readonly logger: ApplierLogger
     },
     options: ApplierOptions,
@@ -60,14 +59,16 @@ export class StreamRequests {
     )
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  /** Sends what is asked for, in this session, until the signal aborts. Throws what ends the session. */
+  async run(session: KafkaSession, signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#deps
     while (!signal.aborted) {
       try {
-        await this.#send(signal)
+        await this.#send(session, signal)
       } catch (error) {
         if (error instanceof AssertionError) throw error
         if (signal.aborted) return
+        session.meet(error)
         logger.warn(
           { event: 'request-failed', err: error },
           'a request to the source could not be sent; trying again',
@@ -78,17 +79,14 @@ export class StreamRequests {
     }
   }
 
-  async #send(signal: AbortSignal): Promise<void> {
+  async #send(session: KafkaSession, signal: AbortSignal): Promise<void> {
     const sent = [...this.#pending]
     if (sent.length === 0) return
     const records = sent.map(([, request]) => ({
       key: Buffer.from(request.diskId, 'utf8'),
       value: encodeStreamRequest(request),
     }))
-    await this.#deps.replicationLog.produce(
-      { topic: topicNames.requests, kafkaPartition: 0, records },
-      signal,
-    )
+    await session.log.produce({ topic: topicNames.requests, kafkaPartition: 0, records }, signal)
     for (const [key, request] of sent) if (this.#pending.get(key) === request) this.#pending.delete(key)
   }
 }

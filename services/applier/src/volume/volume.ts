@@ -50,8 +50,6 @@ export class Volume {
   readonly cursors = new Map<number, bigint>()
   /** First offset that Kafka B still keeps, by partition; refreshed now and then. */
   readonly earliest = new Map<number, bigint>()
-  /** Why nothing can be read from Kafka B, and what to do next; null while it can. */
-  receiveTrouble: string | null = null
 
   constructor(parts: VolumeParts) {
     this.journal = parts.journal
