@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { KiB } from '@blockferry/runtime'
 import { stateOf } from './disk/disk-state.ts'
 import { healingOptions, heartbeatOf, inSync, stateOfVda } from '../testing/in-sync.ts'
 import { type Leaderless, leaderlessLog } from '../testing/leaderless-log.ts'
@@ -165,6 +166,44 @@ describe('a partition without a leader (E2)', () => {
     world.arrive(vdb.set())
     await world.time.until(() => world.drained('vdb'), 'the partition, once it is led')
     expect(codeOfVdb(world)).toBe(null)
+    await world.stop()
+  })
+})
+
+describe('retention that takes what a parked disk had left in Kafka B', () => {
+  const cut = (number: number) => {
+    return { cutId: String(number).padStart(32, '0'), groupId: 'db', members: ['a', 'b'] }
+  }
+
+  test('costs that disk a re-send, and its neighbours nothing: they are not read again', async () => {
+    const world = new TargetWorld({ ...healingOptions, journalDiskBytesMax: 12 * KiB })
+    const vda = world.source('vda')
+    const [a, b] = [world.source('a', 'db'), world.source('b', 'db')]
+    world.arrive(vda.fullSync(), a.fullSync(), b.fullSync(), a.cut(cut(1)), b.cut(cut(1)))
+    await world.start()
+    await world.time.until(() => world.drained('a') && world.drained('b'), 'the first cut')
+    // b is late: what a writes cannot be applied, and beyond its share it stays in Kafka B.
+    for (let round = 2; round < 12; round += 1) {
+      a.writeNoise(round, world.random, 4)
+      vda.write(round, round, 4)
+      world.arrive(a.set(), vda.set(), a.cut(cut(round)))
+    }
+    const { volume } = world.live
+    await world.time.until(() => volume.disk('a').parked?.reason === 'share', 'the share to be full')
+    await world.time.until(() => world.drained('vda'), 'the neighbour')
+    const { cursors, stats } = volume
+    const before = cursors.get(0) ?? 0n
+    world.cluster.truncateBefore({ topic: 'site-a.updates', kafkaPartition: 0 }, before - 4n)
+    for (let round = 2; round < 12; round += 1) world.arrive(b.cut(cut(round)))
+    let lowest = before
+    await world.time.until(() => {
+      const cursor = cursors.get(0) ?? 0n
+      if (cursor < lowest) lowest = cursor
+      return world.requests().length > 0
+    }, 'a request')
+    expect(world.requests()).toMatchObject([{ kind: 'resend', diskId: 'a' }])
+    expect(lowest).toBe(before)
+    expect(stats.duplicatesDropped).toBe(0)
     await world.stop()
   })
 })

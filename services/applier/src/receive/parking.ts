@@ -1,6 +1,8 @@
 import type { Clock } from '@blockferry/runtime'
+import type { FetchOutcome } from '@blockferry/replication-log'
 import type { Disk, Parked } from '../disk/disk.ts'
 import type { ApplierOptions } from '../options.ts'
+import type { ApplierLogger } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { SetAdmission } from './set-admission.ts'
 
@@ -21,17 +23,20 @@ export class Parking {
   readonly #options: ApplierOptions
   readonly #volume: Volume
   readonly #admission: SetAdmission
+  readonly #logger: ApplierLogger
 
   constructor(parts: {
     readonly clock: Clock
     readonly options: ApplierOptions
     readonly volume: Volume
     readonly admission: SetAdmission
+    readonly logger: ApplierLogger
   }) {
     this.#clock = parts.clock
     this.#options = parts.options
     this.#volume = parts.volume
     this.#admission = parts.admission
+    this.#logger = parts.logger
   }
 
   /** Where catch-ups read on, by partition: the lowest place of its disks. */
@@ -66,6 +71,23 @@ export class Parking {
       joined.push(disk)
     }
     return joined
+  }
+
+  /**
+   * Retention took what was left in Kafka B: the disks go on at what there is, where a hole shows as a GAP.
+   * Beyond the end the main cursor is, too, and searches the partition from its start.
+   */
+  outOfRange({ kafkaPartition, earliest }: Extract<FetchOutcome, { kind: 'outOfRange' }>): void {
+    for (const { diskId, parked } of this.#volume.disks.values()) {
+      if (parked?.kafkaPartition !== kafkaPartition || parked.fromKafkaOffset >= earliest) continue
+      const { fromKafkaOffset, reason } = parked
+      const fields = { diskId, kafkaPartition, from: String(fromKafkaOffset), earliest: String(earliest) }
+      this.#logger.warn(
+        { event: 'left-records-gone', ...fields },
+        `what ${diskId} had left in Kafka B (${reason}) is gone; it goes on at offset ${earliest}`,
+      )
+      parked.fromKafkaOffset = earliest
+    }
   }
 
   #mayResume(disk: Disk, parked: Parked): boolean {

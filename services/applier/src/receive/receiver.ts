@@ -60,12 +60,12 @@ export class Receiver {
   constructor(parts: ReceiverParts) {
     this.#parts = parts
     const { volume, requests, deps, options, watch } = parts
-    const { clock } = deps
+    const { clock, logger } = deps
     this.#topic = new MirrorTopic({ volume, deps, options, watch })
     this.#healer = new GapHealer({ clock, options, volume, requests })
     this.#heartbeats = new Heartbeats({ clock, options, volume, healer: this.#healer })
     const admission = new SetAdmission({ clock, options, volume, healer: this.#healer })
-    this.#parking = new Parking({ clock, options, volume, admission })
+    this.#parking = new Parking({ clock, options, volume, admission, logger })
     this.#reader = new RecordReader({ clock, options, volume, admission, heartbeats: this.#heartbeats })
     this.#commit = new GroupCommit({ clock, volume, healer: this.#healer, heartbeats: this.#heartbeats })
     this.#copier = new JournalCopier({ clock, volume, options })
@@ -145,7 +145,9 @@ export class Receiver {
   ): void {
     const { kafkaPartition } = outcome
     if (outcome.kind === 'outOfRange') {
-      this.#topic.outOfRange(outcome)
+      // A place of parked disks alone is theirs alone: the partition's own is not touched (E2).
+      if (to.mode === 'main') this.#topic.outOfRange(outcome)
+      else this.#parking.outOfRange(outcome)
       return
     }
     for (const record of outcome.records) {
