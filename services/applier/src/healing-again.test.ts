@@ -191,3 +191,17 @@ test('a gap right after the first set that a disk ever had is healed until it is
   expect(world.live.volume.disk('vdb').halt?.code).toBe('GAP')
   await world.stop()
 })
+
+test('a generation of another site has its own wait for its owner, however an earlier one ended (S9)', async () => {
+  const { world, vda } = await inSync({ ownerWaitMs: 500 })
+  const ofSiteB = (set: UpdateSet) => ({ ...set, generation: { ...set.generation, ownerSite: 'site-b' } })
+  vda.begin({ kind: 'full' })
+  world.arrive(ofSiteB(vda.fullSync()))
+  await world.time.until(() => stateOfVda(world) === 'HALTED(SPLIT_BRAIN)', 'the first wait to end')
+  vda.begin({ kind: 'full' })
+  world.arrive(ofSiteB(vda.fullSync()))
+  await world.time.pass(200)
+  world.describe('vda', null, 'site-b')
+  await expectWhole(world, vda)
+  expect(asked(world)).toEqual([])
+})

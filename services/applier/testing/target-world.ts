@@ -89,7 +89,7 @@ export class TargetWorld {
     return source
   }
 
-  describe(diskId: string, groupId: string | null = null): void {
+  describe(diskId: string, groupId: string | null = null, ownerSite = 'site-a'): void {
     const generation = this.sources.get(diskId)?.generation
     const value = encodeDiskDescriptor({
       diskId,
@@ -98,7 +98,7 @@ export class TargetWorld {
       provisioning: 'thin',
       groupId,
       kafkaPartition: this.#partitions.get(diskId) ?? 0,
-      ownerSite: 'site-a',
+      ownerSite,
       generation: generation?.number ?? 1,
       generationId: generation?.id ?? '',
     })

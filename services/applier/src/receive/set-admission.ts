@@ -29,8 +29,8 @@ export class SetAdmission {
   readonly #options: ApplierOptions
   readonly #volume: Volume
   readonly #healer: GapHealer
-  /** Since when a disk waits for the descriptor of a generation (S9). */
-  readonly #ownerWaits = new Map<Disk, number>()
+  /** Since when a disk waits for the descriptor of which generation (S9). */
+  readonly #ownerWaits = new Map<Disk, { readonly generationId: string; readonly sinceMs: number }>()
 
   constructor(parts: {
     readonly clock: Clock
@@ -52,7 +52,10 @@ export class SetAdmission {
     if (this.#isOverShare(batch, disk, arriving))
       return this.#park(batch, disk, { arriving, reason: 'share' })
     const before = batch.lineageOf(disk)
-    const ownerWaitExpired = this.ownerWaitExpired(disk)
+    const { id: generationId } = arriving.set.generation
+    // Each generation has a wait of its own: that another one's owner never came says nothing of this one's.
+    const waits = this.#ownerWaits.get(disk)?.generationId === generationId
+    const ownerWaitExpired = waits && this.ownerWaitExpired(disk)
     const verdict = judge(before, arriving.set, { descriptor: disk.owner, ownerWaitExpired })
     switch (verdict.kind) {
       case 'accept':
@@ -63,7 +66,7 @@ export class SetAdmission {
         else this.#volume.stats.staleDropped += 1
         return
       case 'waitForOwner':
-        if (!this.#ownerWaits.has(disk)) this.#ownerWaits.set(disk, this.#clock.monotonicMs())
+        if (!waits) this.#ownerWaits.set(disk, { generationId, sinceMs: this.#clock.monotonicMs() })
         return this.#park(batch, disk, { arriving, reason: 'owner' })
       case 'halt':
         return this.#halt(batch, disk, { arriving, verdict })
@@ -72,8 +75,8 @@ export class SetAdmission {
 
   /** True once a disk has waited its bound for the descriptor that names its owner. */
   ownerWaitExpired(disk: Disk): boolean {
-    const since = this.#ownerWaits.get(disk)
-    return since !== undefined && this.#clock.monotonicMs() - since >= this.#options.ownerWaitMs
+    const wait = this.#ownerWaits.get(disk)
+    return wait !== undefined && this.#clock.monotonicMs() - wait.sinceMs >= this.#options.ownerWaitMs
   }
 
   /** Most journal bytes a disk may hold: its share, or an equal part when the journal is half full (R1). */
