@@ -11,6 +11,8 @@ import type { Disk } from '../disk/disk.ts'
  *     While that is so, or a member has yet to meet the others at a cut afterwards, the group offers nothing;
  *     so a member whose journal share is full then goes on by sets too, up to a cut that may still complete.
  *     Else it would never receive the cut at which all meet again.
+ *     Neither passes a complete cut at which all will yet meet: a mate is on its way there through its own
+ *     resync, and of a cut that was passed and not indexed a crash would forget one member's half.
  * B3  A batch takes at most `bytesMax` of journal, but always at least one set, or one cut.
  */
 
@@ -58,7 +60,9 @@ export function planGroup(
   const reachable = complete.filter((cut) => canReach(members, cut))
   const target = reachable.findLast((cut) => fits(members, cut, limits)) ?? reachable[0]
   if (target === undefined) {
-    return { disks: [...planResyncs(members, limits), ...planFull(members, limits)], cuts: [], endsAt: null }
+    const meetings = new Set(complete.filter((cut) => willMeet(members, cut)).map(({ cut }) => cut.cutId))
+    const disks = [...planResyncs(members, meetings, limits), ...planFull(members, meetings, limits)]
+    return { disks, cuts: [], endsAt: null }
   }
   const cuts = complete.slice(0, complete.indexOf(target) + 1)
   // A member that stands there already belongs to the batch: it is at this cut now.
@@ -66,32 +70,53 @@ export function planGroup(
   return { disks, cuts, endsAt: target }
 }
 
-function planResyncs(members: readonly Disk[], limits: BatchLimits): readonly DiskBatch[] {
+function planResyncs(
+  members: readonly Disk[],
+  meetings: ReadonlySet<string>,
+  limits: BatchLimits,
+): readonly DiskBatch[] {
   const disks: DiskBatch[] = []
   for (const disk of members) {
     const before = disk.resyncing ? 0 : disk.frames.countBeforeResync
     if (before === null) continue
     const through = disk.frames.countThroughResyncDone(before) ?? disk.frames.length
-    const frameCount = countWithin(disk, through, limits)
+    const meeting = countBefore(disk, (cutId) => meetings.has(cutId))
+    const frameCount = countWithin(disk, Math.min(through, meeting), limits)
     if (frameCount > 0) disks.push({ disk, frameCount })
   }
   return disks
 }
 
 /** B2: members at their share, in a group that offers nothing. */
-function planFull(members: readonly Disk[], limits: BatchLimits): readonly DiskBatch[] {
+function planFull(
+  members: readonly Disk[],
+  meetings: ReadonlySet<string>,
+  limits: BatchLimits,
+): readonly DiskBatch[] {
   if (!members.some((disk) => disk.resyncing || disk.cut === null)) return []
   const disks: DiskBatch[] = []
   for (const disk of members) {
     const inResync = disk.resyncing || disk.frames.countBeforeResync !== null
     if (disk.parked?.reason !== 'share' || inResync) continue
-    const through = disk.frames.all.findIndex(
-      ({ mark }) => mark?.kind === 'recoveryPoint' && limits.isPending(mark.cutId),
-    )
-    const frameCount = countWithin(disk, through === -1 ? disk.frames.length : through, limits)
+    const through = countBefore(disk, (cutId) => meetings.has(cutId) || limits.isPending(cutId))
+    const frameCount = countWithin(disk, through, limits)
     if (frameCount > 0) disks.push({ disk, frameCount })
   }
   return disks
+}
+
+/** How many frames come before the first such cut; all when there is none. */
+function countBefore(disk: Disk, isStop: (cutId: string) => boolean): number {
+  const index = disk.frames.all.findIndex(({ mark }) => mark?.kind === 'recoveryPoint' && isStop(mark.cutId))
+  return index === -1 ? disk.frames.length : index
+}
+
+/** All members are here, and none is beyond the cut. */
+function willMeet(members: readonly Disk[], cut: CompleteCut): boolean {
+  return [...cut.positions].every(([diskId, position]) => {
+    const disk = members.find((member) => member.diskId === diskId)
+    return disk !== undefined && !isBeyond(disk.applied.applied, position)
+  })
 }
 
 /** A cut is out of reach while a member has a resync to get through first, is not here, or is beyond it. */
