@@ -13,9 +13,10 @@ import { updateSetBytesMax } from './records.ts'
  *
  * Invariant W1: a window is a contiguous run of one generation: each event's number follows the one before,
  * and its chain continues. Otherwise a late duplicate would fold old bytes over new ones.
- * Invariant W2: events at or below the disk's last are dropped one by one, and only where the chain shows
- * them to be the same events; every other discontinuity closes the window and opens the next. Gaps and
- * divergence are the applier's to judge, so nothing else is ever dropped here.
+ * Invariant W2: events at or below the disk's last are dropped one by one, unless a chain that is still
+ * remembered shows them to be others; every other discontinuity closes the window and opens the next. Gaps and
+ * divergence are the applier's to judge, so nothing else is ever dropped here. (A late group wholly below all that
+ * is remembered cannot be compared. The apply rule drops it, too: it ends below what was sent on before, S9 row 2.)
  * Invariant W3: a window ends only at a group's end, and a mark ends it.
  */
 
