@@ -1,4 +1,5 @@
 export * from './replication-log.ts'
+export { nextAfterDamage } from './damaged-batch.ts'
 export * from './topics.ts'
 export * from './options.ts'
 export * from './topic-comparison.ts'

@@ -52,6 +52,7 @@ export type FetchOutcome =
       readonly earliest: bigint
       readonly latest: bigint
     })
+  /** RECORD_BATCH_CORRUPT stays: `nextAfterDamage(cause)` is where reading can go on. */
   | (TopicPartition & { readonly kind: 'failed'; readonly code: string; readonly cause: unknown })
 
 export interface FetchRequest {

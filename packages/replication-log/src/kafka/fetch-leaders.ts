@@ -1,5 +1,5 @@
 import { assert } from '@blockferry/runtime'
-import { fault } from '../faults.ts'
+import { damagedBatch } from '../damaged-batch.ts'
 import type { FetchOutcome, FetchPosition, FetchRequest } from '../replication-log.ts'
 import { brokerName } from './broker-connections.ts'
 import type { PartitionLeader } from './cluster-view.ts'
@@ -147,11 +147,13 @@ async function readPart(
       return { topic, kafkaPartition, kind: 'outOfRange', ...range }
     }
     if (part.errorCode !== 0) throw responseFault(part.errorCode, `${topic}/${kafkaPartition}`)
-    const { records, nextKafkaOffset, problem } = decodeRecordBatches(part.batches, kafkaOffset)
+    const { batches: bytes, highWatermark } = part
+    const { records, nextKafkaOffset, problem, behindDamage } = decodeRecordBatches(
+      { bytes, highWatermark },
+      kafkaOffset,
+    )
     if (problem !== null && nextKafkaOffset === kafkaOffset) {
-      throw fault('RECORD_BATCH_CORRUPT', `${topic}/${kafkaPartition} at ${kafkaOffset}: ${problem}`, {
-        details: { topic, kafkaPartition, kafkaOffset: String(kafkaOffset) },
-      })
+      throw damagedBatch(position, { problem, nextKafkaOffset: behindDamage })
     }
     return {
       topic,
@@ -159,7 +161,7 @@ async function readPart(
       kind: 'records',
       records,
       nextKafkaOffset,
-      highWatermark: part.highWatermark,
+      highWatermark,
     }
   } catch (error) {
     if (isTransient(error) || isUnknownTopic(error)) deps.view.forget(topic)

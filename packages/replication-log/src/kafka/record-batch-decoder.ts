@@ -7,11 +7,23 @@ export interface DecodedBatches {
   readonly nextKafkaOffset: bigint
   /** Why reading stopped before the end, null when it did not. */
   readonly problem: string | null
+  /** Where the batch behind a damaged one begins, as far as can be told; null when nothing is damaged. */
+  readonly behindDamage: bigint | null
+}
+
+export interface PartitionBytes {
+  readonly bytes: Buffer
+  /** No stored batch reaches beyond. */
+  readonly highWatermark: bigint
 }
 
 const compressionBits = 0b111
 const logAppendTimeBit = 0b1000
 const controlBit = 0b100000
+/** Offsets that one batch may span: a header that claims more is damaged. */
+const offsetsMax = 1 << 20
+/** Nothing is damaged: somebody else's client wrote it, or the mirror is set up otherwise than we ask. */
+const compressed = 'batch is compressed'
 const empty = Buffer.alloc(0)
 
 /** A record batch that cannot be what a broker stored. */
@@ -19,24 +31,65 @@ class MalformedBatch extends Error {}
 
 /**
  * Decodes the batches of one partition of a fetch, from `kafkaOffset` on. A batch cut short at the end is
- * normal (the broker fills its byte limit) and left for the next fetch; a wrong checksum is not: what came
- * before it is returned, then the problem. Keys and values are views of `bytes`.
+ * normal (the broker fills its byte limit) and left for the next fetch; a wrong checksum is not, nor is a first
+ * batch cut short (the broker sends that whole), nor offsets that cannot be, for the checksum does not cover
+ * them: what came before is returned, then the problem. Keys and values are views of `bytes`.
  */
-export function decodeRecordBatches(bytes: Buffer, kafkaOffset: bigint): DecodedBatches {
+export function decodeRecordBatches(
+  { bytes, highWatermark }: PartitionBytes,
+  kafkaOffset: bigint,
+): DecodedBatches {
   const records: FetchedRecord[] = []
   let nextKafkaOffset = kafkaOffset
-  for (let at = 0; bytes.length - at >= batchHeaderBytes;) {
-    const batchBytes = bytes.readInt32BE(at + 8) + 12
-    if (batchBytes < batchHeaderBytes) return { records, nextKafkaOffset, problem: 'impossible batch length' }
-    if (batchBytes > bytes.length - at) break
-    const batch = bytes.subarray(at, at + batchBytes)
-    const problem = decodeBatch(batch, kafkaOffset, records)
-    if (problem !== null) return { records, nextKafkaOffset, problem }
-    const afterBatch = batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(23)) + 1n
-    if (afterBatch > nextKafkaOffset) nextKafkaOffset = afterBatch
+  let at = 0
+  const stop = (problem: string): DecodedBatches => {
+    const isDamage = problem !== compressed
+    const behind = isDamage ? behindBatch(bytes, at, nextKafkaOffset) : null
+    const isPossible = behind === null || (behind > nextKafkaOffset && behind <= highWatermark)
+    return { records, nextKafkaOffset, problem, behindDamage: isPossible ? behind : nextKafkaOffset + 1n }
+  }
+  while (bytes.length - at >= batchHeaderBytes) {
+    const batchBytes = batchBytesAt(bytes, at)
+    if (batchBytes < batchHeaderBytes) return stop('impossible batch length')
+    const isCutShort = batchBytes > bytes.length - at
+    if (isCutShort && at === 0) return stop('the batch is longer than what is stored')
+    if (isCutShort) break
+    const afterBatch = afterBatchAt(bytes, at)
+    const isOverlap = at > 0 && bytes.readBigInt64BE(at) < nextKafkaOffset
+    if (isOverlap || afterBatch <= nextKafkaOffset) return stop('its offsets lie before its place')
+    if (afterBatch > highWatermark) return stop('its offsets lie beyond the end')
+    const problem = decodeBatch(bytes.subarray(at, at + batchBytes), kafkaOffset, records)
+    if (problem !== null) return stop(problem)
+    nextKafkaOffset = afterBatch
     at += batchBytes
   }
-  return { records, nextKafkaOffset, problem: null }
+  return { records, nextKafkaOffset, problem: null, behindDamage: null }
+}
+
+function batchBytesAt(bytes: Buffer, at: number): number {
+  return bytes.readInt32BE(at + 8) + 12
+}
+
+function afterBatchAt(bytes: Buffer, at: number): bigint {
+  return bytes.readBigInt64BE(at) + BigInt(bytes.readInt32BE(at + 23)) + 1n
+}
+
+/** A sound batch behind the damaged one says where it begins; else the damaged header is believed if it makes sense. */
+function behindBatch(bytes: Buffer, at: number, kafkaOffset: bigint): bigint {
+  const nextAt = at + batchBytesAt(bytes, at)
+  if (nextAt > at && isSoundBatch(bytes, nextAt)) return bytes.readBigInt64BE(nextAt)
+  const spans = afterBatchAt(bytes, at) - kafkaOffset
+  const count = bytes.readInt32BE(at + 57)
+  const makesSense = count === bytes.readInt32BE(at + 23) + 1 && spans <= offsetsMax
+  return makesSense ? kafkaOffset + spans : kafkaOffset + 1n
+}
+
+function isSoundBatch(bytes: Buffer, at: number): boolean {
+  if (bytes.length - at < batchHeaderBytes || bytes.readInt8(at + 16) !== 2) return false
+  const batchBytes = batchBytesAt(bytes, at)
+  if (batchBytes < batchHeaderBytes || batchBytes > bytes.length - at) return false
+  const batch = bytes.subarray(at, at + batchBytes)
+  return batch.readUInt32BE(17) === batchCrc(batch)
 }
 
 function decodeBatch(batch: Buffer, kafkaOffset: bigint, into: FetchedRecord[]): string | null {
@@ -45,7 +98,7 @@ function decodeBatch(batch: Buffer, kafkaOffset: bigint, into: FetchedRecord[]):
   const attributes = batch.readInt16BE(21)
   if ((attributes & controlBit) !== 0) return null
   // K7: compression is inside our payloads; a batch somebody else compressed is not expanded unbounded here.
-  if ((attributes & compressionBits) !== 0) return 'batch is compressed'
+  if ((attributes & compressionBits) !== 0) return compressed
   try {
     for (const record of readRecords(batch, attributes)) {
       if (record.kafkaOffset >= kafkaOffset) into.push(record)

@@ -118,6 +118,11 @@ export class MemoryCluster {
     this.partition(partition).replaceValue(kafkaOffset, change)
   }
 
+  /** The batch from one offset to before another fails its checksum from now on, whoever reads it. */
+  damageBatch(partition: TopicPartition, batch: { readonly from: bigint; readonly to: bigint }): void {
+    this.partition(partition).damage(batch.from, batch.to)
+  }
+
   createTopic(spec: TopicSpec): MemoryTopic {
     assert(!this.#topics.has(spec.topic), `topic ${spec.topic} exists`)
     this.#topicsMade += 1

@@ -1,5 +1,6 @@
 import type { Clock } from '@blockferry/runtime'
 import { describe, expect, test } from 'vitest'
+import { nextAfterDamage } from '../damaged-batch.ts'
 import type { ReplicationLog } from '../replication-log.ts'
 import { fetchOf, numbered, readAll, specOf } from '../testing/harness.ts'
 import { type MemoryCluster, type MemoryStepPoint, createMemoryCluster } from './cluster.ts'
@@ -68,6 +69,19 @@ describe('a fault injected into the memory log', () => {
     await log.produce({ ...partition, records: numbered(7, 1) })
     cluster.corruptValue(partition, 0n, () => Buffer.from('8'))
     expect((await readAll(log, partition)).numbers).toEqual([8])
+  })
+
+  test('damages a stored batch: what stands before it is read, then it fails and says where it ends', async () => {
+    const { cluster, log } = await open()
+    await log.produce({ ...partition, records: numbered(0, 5) })
+    cluster.damageBatch(partition, { from: 2n, to: 4n })
+    const [before] = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 0n }]))
+    expect(before).toMatchObject({ kind: 'records', nextKafkaOffset: 2n })
+    const [at] = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 3n }]))
+    expect(at).toMatchObject({ kind: 'failed', code: 'RECORD_BATCH_CORRUPT' })
+    expect(at?.kind === 'failed' && nextAfterDamage(at.cause)).toBe(4n)
+    const [behind] = await log.fetch(fetchOf([{ ...partition, kafkaOffset: 4n }]))
+    expect(behind).toMatchObject({ kind: 'records', nextKafkaOffset: 5n })
   })
 
   test('ends a crashed client: its operations throw and its partitions go to the others', async () => {

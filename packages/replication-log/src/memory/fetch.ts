@@ -1,4 +1,5 @@
 import { assert, codeOf } from '@blockferry/runtime'
+import { damagedBatch } from '../damaged-batch.ts'
 import { fault } from '../faults.ts'
 import type { FetchOutcome, FetchPosition, FetchRequest } from '../replication-log.ts'
 import type { MemoryCluster } from './cluster.ts'
@@ -55,6 +56,9 @@ export class MemoryFetch {
       const { earliest, latest } = partition
       if (kafkaOffset < earliest || kafkaOffset > latest)
         return { ...where, kind: 'outOfRange', earliest, latest }
+      const damagedThrough = partition.damagedThrough(kafkaOffset)
+      if (damagedThrough !== null)
+        throw damagedBatch(position, { problem: 'damaged on purpose', nextKafkaOffset: damagedThrough })
       const records = bytesMax <= 0 ? [] : partition.read(kafkaOffset, bytesMax)
       const nextKafkaOffset = kafkaOffset + BigInt(records.length)
       return { ...where, kind: 'records', records, nextKafkaOffset, highWatermark: latest }

@@ -18,6 +18,7 @@ interface SessionTail {
 export class MemoryPartition {
   #records: FetchedRecord[] = []
   #earliest = 0n
+  readonly #damaged: { readonly from: bigint; readonly to: bigint }[] = []
   readonly #tails = new Map<string, SessionTail>()
 
   get earliest(): bigint {
@@ -55,7 +56,17 @@ export class MemoryPartition {
     this.#records.push({ ...record, kafkaOffset: this.latest })
   }
 
-  /** Records from an offset on, at least one, then while they fit. */
+  /** The batch from one offset to before another is damaged where it is stored. */
+  damage(from: bigint, to: bigint): void {
+    this.#damaged.push({ from, to })
+  }
+
+  /** Where the damaged batch that holds this offset ends; null when it lies in none. */
+  damagedThrough(kafkaOffset: bigint): bigint | null {
+    return this.#damaged.find(({ from, to }) => from <= kafkaOffset && kafkaOffset < to)?.to ?? null
+  }
+
+  /** Records from an offset on, at least one, then while they fit, up to what is damaged. */
   read(kafkaOffset: bigint, bytesMax: number): readonly FetchedRecord[] {
     const start = Number(kafkaOffset - this.#earliest)
     const found: FetchedRecord[] = []
@@ -64,7 +75,7 @@ export class MemoryPartition {
       const record = this.#records[index]
       assert(record !== undefined, 'index is below length')
       bytes += (record.key?.length ?? 0) + record.value.length
-      if (found.length > 0 && bytes > bytesMax) break
+      if (found.length > 0 && (bytes > bytesMax || this.damagedThrough(record.kafkaOffset) !== null)) break
       found.push(record)
     }
     return found
