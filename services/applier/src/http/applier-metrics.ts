@@ -11,6 +11,7 @@ const counters: readonly (readonly [keyof ApplierStats, string, string])[] = [
   ['duplicatesDropped', 'applier_duplicates_dropped_total', 'Sets that were here already (S9).'],
   ['staleDropped', 'applier_stale_dropped_total', 'Sets of a writer that was left behind (S9).'],
   ['undecodable', 'applier_undecodable_total', 'Records given up as undecodable.'],
+  ['damagedBatches', 'applier_damaged_batches_total', 'Stored batches left behind as unreadable.'],
   ['gaps', 'applier_gaps_total', 'Times a stream stood halted for something missing or different.'],
   ['resendsRequested', 'applier_resends_requested_total', 'Re-sends asked of the source.'],
   ['resyncsRequested', 'applier_resyncs_requested_total', 'Resyncs asked of the source.'],

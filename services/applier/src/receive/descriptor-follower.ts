@@ -1,6 +1,6 @@
 import { AssertionError, codeOf, Fault, type Clock } from '@blockferry/runtime'
 import type { DiskDescriptor, JudgeContext } from '@blockferry/disk-stream'
-import { type FetchedRecord, remoteTopic } from '@blockferry/replication-log'
+import { type FetchedRecord, nextAfterDamage, remoteTopic } from '@blockferry/replication-log'
 import { decodeRecord } from '@blockferry/schemas'
 import type { Disk } from '../disk/disk.ts'
 import { catalogue } from '../error-catalogue.ts'
@@ -9,6 +9,7 @@ import type { KafkaSession } from '../kafka/kafka-session.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierLogger } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
+import { DamagedPlaces } from './damaged-places.ts'
 
 type Owner = NonNullable<JudgeContext['descriptor']>
 
@@ -24,6 +25,7 @@ export class DescriptorFollower {
   readonly #options: ApplierOptions
   readonly #volume: Volume
   readonly #topic: string
+  readonly #damaged: DamagedPlaces
   #cursor: bigint | null = null
   /** Disks without a target here, said once each. */
   readonly #foreign = new Set<string>()
@@ -36,6 +38,7 @@ export class DescriptorFollower {
     this.#deps = deps
     this.#options = options
     this.#volume = volume
+    this.#damaged = new DamagedPlaces(options.undecodableTriesMax)
     this.#topic = remoteTopic(options.peerSite, 'disks')
   }
 
@@ -78,9 +81,26 @@ export class DescriptorFollower {
       this.#cursor = outcome.nextKafkaOffset
       return
     }
+    if (outcome.kind === 'failed') {
+      if (this.#leaveBehind(this.#cursor, outcome.cause)) return
+      throw outcome.cause
+    }
     // Facts are folded, so reading them again does no harm.
     this.#cursor = null
-    if (outcome.kind === 'failed') throw outcome.cause
+  }
+
+  /** A stored batch that stays unreadable: newer facts behind it count, and a disk that lacks its own says so. */
+  #leaveBehind(kafkaOffset: bigint, cause: unknown): boolean {
+    const nextKafkaOffset = nextAfterDamage(cause)
+    if (nextKafkaOffset === null) return false
+    if (!this.#damaged.isGivenUp({ kafkaPartition: 0, kafkaOffset, nextKafkaOffset })) return false
+    this.#volume.stats.damagedBatches += 1
+    this.#deps.logger.error(
+      { event: 'batch-left-behind', code: codeOf(cause), err: cause, from: `${kafkaOffset}` },
+      `${this.#topic}: the batch at ${kafkaOffset} stays unreadable; going on at ${nextKafkaOffset}`,
+    )
+    this.#cursor = nextKafkaOffset
+    return true
   }
 
   #take(record: FetchedRecord): void {

@@ -1,9 +1,10 @@
 import { codeOf } from '@blockferry/runtime'
-import type { FetchOutcome, FetchRequest } from '@blockferry/replication-log'
+import { type FetchOutcome, type FetchRequest, nextAfterDamage } from '@blockferry/replication-log'
 import type { KafkaSession } from '../kafka/kafka-session.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierDeps } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
+import { DamagedPlaces } from './damaged-places.ts'
 import { FetchAhead } from './fetch-ahead.ts'
 import type { MirrorTopic } from './mirror-topic.ts'
 import type { MirrorWatch } from './mirror-watch.ts'
@@ -11,7 +12,18 @@ import type { MirrorWatch } from './mirror-watch.ts'
 /** Places to read from, by partition. */
 export type Places = ReadonlyMap<number, bigint>
 
-export type ReadOutcome = Exclude<FetchOutcome, { kind: 'failed' }>
+/** A stored batch that stays unreadable: what it held is given up here, and shows as a GAP. */
+export interface DamagedBatch {
+  readonly kind: 'damaged'
+  readonly kafkaPartition: number
+  readonly kafkaOffset: bigint
+  readonly nextKafkaOffset: bigint
+  readonly cause: unknown
+}
+
+export type ReadOutcome = Exclude<FetchOutcome, { kind: 'failed' }> | DamagedBatch
+
+type FailedOutcome = Extract<FetchOutcome, { kind: 'failed' }>
 
 /**
  * Fetches from the mirror in one session. A partition that fails is noted, rests, and does not stand in the
@@ -25,6 +37,7 @@ export class MirrorReader {
   readonly #topic: MirrorTopic
   readonly #watch: MirrorWatch
   readonly #ahead: FetchAhead
+  readonly #damaged: DamagedPlaces
 
   constructor(parts: {
     readonly deps: ApplierDeps
@@ -41,6 +54,7 @@ export class MirrorReader {
     this.#topic = parts.topic
     this.#watch = parts.watch
     this.#ahead = new FetchAhead(parts.session.log)
+    this.#damaged = new DamagedPlaces(parts.options.undecodableTriesMax)
   }
 
   /** Those of the places that can be asked for now. */
@@ -54,11 +68,24 @@ export class MirrorReader {
     how: { readonly waitMsMax: number; readonly divisor: number; readonly signal: AbortSignal },
   ): Promise<readonly ReadOutcome[]> {
     const outcomes = await this.#ahead.fetch(this.#requestFor(places, how), how.signal)
-    return outcomes.filter((outcome): outcome is ReadOutcome => {
-      if (outcome.kind === 'failed') this.#fail(outcome)
-      else this.#watch.read(outcome.kafkaPartition)
-      return outcome.kind !== 'failed'
-    })
+    const read: ReadOutcome[] = []
+    for (const outcome of outcomes) {
+      const { kafkaPartition } = outcome
+      const found = outcome.kind === 'failed' ? this.#stepOver(outcome, places.get(kafkaPartition)) : outcome
+      if (found !== null) {
+        this.#watch.read(kafkaPartition)
+        read.push(found)
+      } else if (outcome.kind === 'failed') this.#fail(outcome)
+    }
+    return read
+  }
+
+  /** The damaged batch that is left behind now; null for another failure, or while it is still tried again. */
+  #stepOver({ kafkaPartition, cause }: FailedOutcome, kafkaOffset: bigint | undefined): DamagedBatch | null {
+    const nextKafkaOffset = nextAfterDamage(cause)
+    if (nextKafkaOffset === null || kafkaOffset === undefined) return null
+    const place = { kafkaPartition, kafkaOffset, nextKafkaOffset }
+    return this.#damaged.isGivenUp(place) ? { kind: 'damaged', ...place, cause } : null
   }
 
   /** Begins a fetch that will probably be asked for next. */
@@ -93,7 +120,7 @@ export class MirrorReader {
     }
   }
 
-  #fail({ kafkaPartition, cause }: Extract<FetchOutcome, { kind: 'failed' }>): void {
+  #fail({ kafkaPartition, cause }: FailedOutcome): void {
     const code = codeOf(cause)
     this.#volume.stats.fetchFailures += 1
     if (this.#watch.failed(kafkaPartition, cause)) {

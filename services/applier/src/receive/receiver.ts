@@ -66,7 +66,14 @@ export class Receiver {
     this.#heartbeats = new Heartbeats({ clock, options, volume, healer: this.#healer })
     const admission = new SetAdmission({ clock, options, volume, healer: this.#healer })
     this.#parking = new Parking({ clock, options, volume, admission, logger })
-    this.#reader = new RecordReader({ clock, options, volume, admission, heartbeats: this.#heartbeats })
+    this.#reader = new RecordReader({
+      clock,
+      options,
+      volume,
+      admission,
+      heartbeats: this.#heartbeats,
+      logger,
+    })
     this.#commit = new GroupCommit({ clock, volume, healer: this.#healer, heartbeats: this.#heartbeats })
     this.#copier = new JournalCopier({ clock, volume, options })
   }
@@ -149,6 +156,10 @@ export class Receiver {
       if (to.mode === 'main') this.#topic.outOfRange(outcome)
       else this.#parking.outOfRange(outcome)
       return
+    }
+    if (outcome.kind === 'damaged') {
+      this.#reader.leaveBehind(batch, { ...outcome, mode: to.mode })
+      return void to.nexts.set(kafkaPartition, outcome.nextKafkaOffset)
     }
     for (const record of outcome.records) {
       this.#count(record)

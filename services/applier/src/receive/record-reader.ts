@@ -4,8 +4,10 @@ import { type AnyRecord, decodeRecord } from '@blockferry/schemas'
 import type { Disk } from '../disk/disk.ts'
 import { haltOf } from '../disk/halt.ts'
 import type { ApplierOptions } from '../options.ts'
+import type { ApplierLogger } from '../ports.ts'
 import type { Volume } from '../volume/volume.ts'
 import type { Heartbeats } from './heartbeats.ts'
+import type { DamagedBatch } from './mirror-reader.ts'
 import type { ReceiveBatch } from './receive-batch.ts'
 import type { ReadMode, SetAdmission } from './set-admission.ts'
 
@@ -32,6 +34,7 @@ export class RecordReader {
   readonly #volume: Volume
   readonly #admission: SetAdmission
   readonly #heartbeats: Heartbeats
+  readonly #logger: ApplierLogger
   readonly #tries = new Map<string, number>()
 
   constructor(parts: {
@@ -40,12 +43,14 @@ export class RecordReader {
     readonly volume: Volume
     readonly admission: SetAdmission
     readonly heartbeats: Heartbeats
+    readonly logger: ApplierLogger
   }) {
     this.#clock = parts.clock
     this.#options = parts.options
     this.#volume = parts.volume
     this.#admission = parts.admission
     this.#heartbeats = parts.heartbeats
+    this.#logger = parts.logger
   }
 
   /** False when the record must be fetched again before anything after it is read. */
@@ -62,6 +67,24 @@ export class RecordReader {
     return true
   }
 
+  /**
+   * A stored batch that cannot be read at all is left behind (G4): all disks that are read there may have lost
+   * something, and say so until a set or a heartbeat shows that they have not.
+   */
+  leaveBehind(batch: ReceiveBatch, damaged: DamagedBatch & { readonly mode: ReadMode }): void {
+    const { cause, kafkaOffset, kafkaPartition, mode, nextKafkaOffset } = damaged
+    this.#volume.stats.damagedBatches += 1
+    const fields = { kafkaPartition, from: String(kafkaOffset), to: String(nextKafkaOffset) }
+    this.#logger.error(
+      { event: 'batch-left-behind', code: codeOf(cause), err: cause, ...fields },
+      `partition ${kafkaPartition}: the batch at ${kafkaOffset} stays unreadable; going on at ${nextKafkaOffset}`,
+    )
+    for (const disk of this.#disksIn(kafkaPartition)) {
+      if (!this.#reads(batch, disk, mode)) continue
+      this.#volume.raise(disk, 'record', haltOf(cause, { code: codeOf(cause), nextCommand: '', message: '' }))
+    }
+  }
+
   #undecodable(batch: ReceiveBatch, from: FetchedFrom, fault: Fault): boolean {
     const place = `${from.kafkaPartition}/${from.record.kafkaOffset}`
     const tries = (this.#tries.get(place) ?? 0) + 1
@@ -70,7 +93,8 @@ export class RecordReader {
     this.#volume.stats.undecodable += 1
     for (const disk of this.#disksOf(from)) {
       this.#volume.raise(disk, 'record', haltOf(fault, { code: codeOf(fault), nextCommand: '', message: '' }))
-      if (fault.code === 'UNKNOWN_SCHEMA' && this.#reads(batch, disk, from)) this.#wait(batch, disk, from)
+      if (fault.code === 'UNKNOWN_SCHEMA' && this.#reads(batch, disk, from.mode))
+        this.#wait(batch, disk, from)
     }
     return true
   }
@@ -87,12 +111,16 @@ export class RecordReader {
   #disksOf(from: FetchedFrom): readonly Disk[] {
     const named = this.#volume.disks.get(from.record.key?.toString('utf8') ?? '')
     if (named !== undefined) return [named]
-    return [...this.#volume.disks.values()].filter((disk) => disk.kafkaPartition === from.kafkaPartition)
+    return this.#disksIn(from.kafkaPartition)
   }
 
-  #reads(batch: ReceiveBatch, disk: Disk, from: FetchedFrom): boolean {
+  #disksIn(kafkaPartition: number): readonly Disk[] {
+    return [...this.#volume.disks.values()].filter((disk) => disk.kafkaPartition === kafkaPartition)
+  }
+
+  #reads(batch: ReceiveBatch, disk: Disk, mode: ReadMode): boolean {
     const parked = batch.parkedOf(disk)
-    return from.mode === 'main' ? parked === null : parked?.catchingUp === true
+    return mode === 'main' ? parked === null : parked?.catchingUp === true
   }
 
   #wait(batch: ReceiveBatch, disk: Disk, from: FetchedFrom): void {

@@ -6,6 +6,7 @@ export interface ApplierStats {
   duplicatesDropped: number
   staleDropped: number
   undecodable: number
+  damagedBatches: number
   gaps: number
   resendsRequested: number
   resyncsRequested: number
@@ -31,6 +32,7 @@ export function newStats(): ApplierStats {
     duplicatesDropped: 0,
     staleDropped: 0,
     undecodable: 0,
+    damagedBatches: 0,
     gaps: 0,
     resendsRequested: 0,
     resyncsRequested: 0,
