@@ -12,7 +12,7 @@ export const catalogue = {
   },
   RECORD_PASSED_OVER: {
     summary:
-      'A record of the raw writes stayed unreadable over all re-reads and was left out; its disk shows a GAP at the target, which has the source send it again.',
+      'A record of the raw writes, or a stored batch of them, stayed unreadable over all re-reads and was left out; its disk shows a GAP at the target, which has the source send it again.',
     nextCommand:
       'Watch the disk recover: npx blockferry lag; check the disks and memory of the Kafka brokers',
   },

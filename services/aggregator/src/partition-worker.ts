@@ -1,5 +1,11 @@
 import type { DiskWindow } from '@blockferry/disk-stream'
-import type { FetchedRecord, FetchOutcome, ReplicationLog, TopicPartition } from '@blockferry/replication-log'
+import {
+  type FetchedRecord,
+  type FetchOutcome,
+  nextAfterDamage,
+  type ReplicationLog,
+  type TopicPartition,
+} from '@blockferry/replication-log'
 import { codeOf, Fault } from '@blockferry/runtime'
 import { BackOff } from './back-off.ts'
 import { fault } from './error-catalogue.ts'
@@ -50,6 +56,8 @@ export class PartitionWorker {
   #highWatermark: bigint | null = null
   #lastReadAtMs: number | null = null
   #passedOver = 0
+  /** Where reading went on behind a damaged batch. */
+  #damageLeftAt: bigint | null = null
 
   constructor(deps: AggregatorDeps, parts: WorkerParts, options: AggregatorOptions) {
     const { kafkaPartition } = parts
@@ -95,6 +103,7 @@ export class PartitionWorker {
     if (stream === null) return
     if (outcome.kind === 'records') this.#acceptRecords(stream, outcome)
     else if (outcome.kind === 'outOfRange') this.#leaveRange(stream, outcome)
+    else if (this.#leaveDamage(stream, outcome.cause)) return
     else if (isPassing(outcome.cause)) this.#noteTrouble(outcome.cause)
     else throw outcome.cause
   }
@@ -185,7 +194,7 @@ export class PartitionWorker {
       stream.take(record)
     } catch (error) {
       if (!(error instanceof Fault)) throw error
-      if (!this.#giveUpOn(error, record)) return false
+      if (!this.#giveUpOn(error, record.kafkaOffset)) return false
       stream.moveTo(record.kafkaOffset + 1n)
     }
     this.#lastReadAtMs = record.timestampMs
@@ -198,15 +207,12 @@ export class PartitionWorker {
    * partition, has to wait for a re-send (its GAP shows at the target). An unknown schema is not damage: a
    * newer aggregator reads it, so it halts for as long as it takes.
    */
-  #giveUpOn(error: Fault, { kafkaOffset }: FetchedRecord): boolean {
+  #giveUpOn(error: Fault, kafkaOffset: bigint): boolean {
     const reads = this.#halt?.kafkaOffset === kafkaOffset ? this.#halt.reads + 1 : 1
     this.#deps.meter.recordUnreadable(error.code)
     const where = { ...this.input, kafkaOffset: kafkaOffset.toString() }
     if (error.code !== 'UNKNOWN_SCHEMA' && reads >= this.#options.damagedReadsMax) {
-      const passed = fault('RECORD_PASSED_OVER', `${error.code} at offset ${kafkaOffset}`, { cause: error })
-      this.#deps.logger.error({ event: 'record-passed-over', err: passed, ...where }, passed.message)
-      this.#deps.meter.recordPassedOver(error.code)
-      this.#passedOver += 1
+      this.#passOver(error, kafkaOffset)
       return true
     }
     if (reads === 1) {
@@ -215,6 +221,32 @@ export class PartitionWorker {
     this.#halt = { code: error.code, nextCommand: error.nextCommand, kafkaOffset, reads }
     this.#notBeforeMs = this.#deps.clock.monotonicMs() + this.#backOff.nextDelayMs()
     return false
+  }
+
+  #passOver(error: Fault, kafkaOffset: bigint): void {
+    const passed = fault('RECORD_PASSED_OVER', `${error.code} at offset ${kafkaOffset}`, { cause: error })
+    const where = { ...this.input, kafkaOffset: kafkaOffset.toString() }
+    this.#deps.logger.error({ event: 'record-passed-over', err: passed, ...where }, passed.message)
+    this.#deps.meter.recordPassedOver(error.code)
+    this.#passedOver += 1
+  }
+
+  /**
+   * A batch damaged where it is stored: read again a few times, then left behind. K4 allows it: the resume point
+   * passes what was left out, as with one record; the re-send comes through here as new input. True when it was
+   * dealt with.
+   */
+  #leaveDamage(stream: PartitionStream, cause: unknown): boolean {
+    const nextInputOffset = nextAfterDamage(cause)
+    if (nextInputOffset === null || !(cause instanceof Fault)) return false
+    const { inputOffset } = stream
+    // Where it ends may be a guess: where the damage goes on there, it is not tried anew.
+    if (this.#damageLeftAt === inputOffset) this.#passOver(cause, inputOffset)
+    else if (!this.#giveUpOn(cause, inputOffset)) return true
+    stream.moveTo(nextInputOffset)
+    this.#damageLeftAt = nextInputOffset
+    if (this.#halt !== null) this.#endHalt()
+    return true
   }
 
   #endHalt(): void {

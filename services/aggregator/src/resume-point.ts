@@ -1,5 +1,5 @@
 import type { ReplicationLog, TopicPartition } from '@blockferry/replication-log'
-import { MiB } from '@blockferry/runtime'
+import { codeOf, MiB } from '@blockferry/runtime'
 import { decodeRecord } from '@blockferry/schemas'
 
 /*
@@ -72,7 +72,11 @@ async function lastStampFrom(
     },
     signal,
   )
-  if (outcome?.kind === 'failed') throw outcome.cause
+  if (outcome?.kind === 'failed') {
+    // RP1: an older record serves as well as one that is damaged where it is stored.
+    if (codeOf(outcome.cause) === 'RECORD_BATCH_CORRUPT') return null
+    throw outcome.cause
+  }
   if (outcome?.kind !== 'records') return null
   for (const record of outcome.records.toReversed()) {
     const stamp = stampOf(record.value)
