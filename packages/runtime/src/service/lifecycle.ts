@@ -69,7 +69,9 @@ function reportFailure(error: unknown, logger: Logger): number {
     return exitStatus.orderly
   }
   if (error instanceof ConfigFault) {
-    logger.fatal({ event: 'config-invalid', err: error, faults: error.faults }, error.message)
+    // Without its stack: what is wrong is in the settings, and each is said once.
+    const { code, faults, message, nextCommand } = error
+    logger.fatal({ event: 'config-invalid', code, nextCommand, faults }, message)
     return exitStatus.config
   }
   logger.fatal({ event: 'failed', err: error }, error instanceof Error ? error.message : 'failed')
