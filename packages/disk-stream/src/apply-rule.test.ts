@@ -131,6 +131,11 @@ describe('S9, older generation', () => {
     lineage = accept(lineage, set(generation(3 + pastGenerationsMax), [1, 2]))
     expect(lineage.past).toHaveLength(pastGenerationsMax)
     expect(judge(lineage, set(first, [1, 2]), owned)).toMatchObject({ reason: 'duplicate' })
+    // A checkpoint of a version that remembered more.
+    const [oldest] = lineage.past
+    const longer = { ...lineage, past: [{ ...oldest!, number: 2, id: modelId(2) }, ...lineage.past] }
+    expect(judge(longer, set(first, [1, 2]), owned)).toMatchObject({ reason: 'duplicate' })
+    expect(accept(longer, set(generation(99), [1, 2])).past).toHaveLength(pastGenerationsMax)
   })
 })
 

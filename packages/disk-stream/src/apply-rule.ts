@@ -101,7 +101,7 @@ function judgeOlder(lineage: Lineage, set: SetHeader): Verdict {
   const known = past.find((generation) => generation.id === id && generation.number === number)
   if (known !== undefined) return set.lastSequence <= known.left.sequence ? duplicate : staleWriter
   // What was forgotten was left long ago; whether it was ever taken can no longer be told.
-  const forgotten = past.length === pastGenerationsMax && number < past[0]!.number
+  const forgotten = past.length >= pastGenerationsMax && number < past[0]!.number
   return forgotten ? duplicate : staleWriter
 }
 

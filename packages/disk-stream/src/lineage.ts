@@ -3,8 +3,11 @@ import type { Generation, Stamp } from './generation.ts'
 import type { Position } from './position.ts'
 import type { UpdateSet } from './records.ts'
 
-/** Generations left behind that a lineage remembers; sets of forgotten ones are dropped as duplicates. */
-export const pastGenerationsMax = 64
+/**
+ * Generations left behind that a lineage remembers; sets of forgotten ones are dropped as duplicates, and a
+ * resync based on one is answered with a resync that assumes nothing. A target checkpoints them all, of every disk.
+ */
+export const pastGenerationsMax = 16
 /** Stamps a lineage remembers; an agent id is as old as its state directory, so a disk has one or two. */
 export const stampsMax = 32
 

@@ -124,3 +124,96 @@ test('on a file system the slots are created whole and found again', async () =>
   })
   await rm(directory, { recursive: true })
 })
+
+test('a file with smaller slots grows and keeps its newest record, whenever the process or the host dies (C5)', async () => {
+  const largeBytes = 4 * slotBytes
+  for (let killAfterSteps = 0; killAfterSteps < 12; killAfterSteps += 1) {
+    for (const powerLoss of [false, true]) {
+      const file = new MemorySlotMedium()
+      const small = await openControlSlots({ file: file.open(), slotBytes })
+      await small.write(Buffer.from('one'))
+      await small.write(Buffer.from('two'))
+      let stepsLeft = killAfterSteps
+      let onKill = (): void => {}
+      const killed = new Promise<void>((resolve) => (onKill = resolve))
+      const step = () => {
+        stepsLeft -= 1
+        if (stepsLeft >= 0) return Promise.resolve()
+        onKill()
+        return new Promise<never>(() => {})
+      }
+      const long = 'three,'.repeat(1_500)
+      const growing = (async () => {
+        const slots = await openControlSlots({ file: file.open(step), slotBytes: largeBytes })
+        expect(slots).toMatchObject({ growthFailure: null, recordBytesMax: largeBytes - 24 })
+        await slots.write(Buffer.from(long))
+        return true
+      })()
+      const isAcknowledged = await Promise.race([killed.then(() => false), growing])
+      file.crash({ loseUnflushed: powerLoss ? drawsOf([true, false, true]) : false })
+      const { found } = await openControlSlots({ file: file.open(), slotBytes: largeBytes })
+      const survivor = found.newest?.record.toString()
+      if (isAcknowledged) expect(survivor).toBe(long)
+      else expect(['two', long]).toContain(survivor)
+    }
+  }
+})
+
+test('both slots of a grown file hold a record, also where one was rotten before (C4, C5)', async () => {
+  for (const rotten of [null, 0, 1]) {
+    const file = new MemorySlotMedium()
+    const small = await openControlSlots({ file: file.open(), slotBytes })
+    await small.write(Buffer.from('one'))
+    await small.write(Buffer.from('two'))
+    if (rotten !== null) file.medium.flipBit(rotten * slotBytes + 3, 4)
+    // Serials 1 and 2 went to slots 0 and 1.
+    const newest = rotten === 1 ? 'one' : 'two'
+    const large = await openControlSlots({ file: file.open(), slotBytes: 2 * slotBytes })
+    expect(large.found.newest?.record.toString()).toBe(newest)
+    for (const slot of [0, 1]) {
+      const { found } = await openControlSlots({ file: file.open(), slotBytes })
+      expect(found).toMatchObject({ oneSlotCorrupt: false })
+      file.medium.flipBit(slot * 2 * slotBytes + 3, 4)
+      const { found: left } = await openControlSlots({ file: file.open(), slotBytes })
+      expect(left.newest?.record.toString()).toMatch(/^(one|two)$/)
+      file.medium.flipBit(slot * 2 * slotBytes + 3, 4)
+    }
+  }
+})
+
+test('where the larger file cannot be made, the smaller slots go on and the reason is told (C5)', async () => {
+  const memory = new MemorySlotMedium()
+  await (await openControlSlots({ file: memory.open(), slotBytes })).write(Buffer.from('one'))
+  const full = {
+    ...memory.open(),
+    replaceAll: () => Promise.reject(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })),
+  }
+  const slots = await openControlSlots({ file: full, slotBytes: 2 * slotBytes })
+  expect(slots).toMatchObject({ growthFailure: { code: 'ENOSPC' }, recordBytesMax: slotBytes - 24 })
+  await slots.write(Buffer.from('two'))
+  const { found } = await openControlSlots({ file: memory.open(), slotBytes })
+  expect(found.newest?.record.toString()).toBe('two')
+})
+
+test('larger slots than asked for are kept, and a file cut short is made whole again', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'blockferry-slots-'))
+  const path = join(directory, 'slots')
+  const open = (bytes: number) => openControlSlots({ file: openSlotFile(path), slotBytes: bytes })
+  {
+    await using slots = await open(4 * slotBytes)
+    await slots.write(Buffer.from('one'))
+  }
+  {
+    await using slots = await open(slotBytes)
+    expect(slots.recordBytesMax).toBe(4 * slotBytes - 24)
+    expect(slots.found.newest?.record.toString()).toBe('one')
+  }
+  // Slot 0 holds record 1, slot 1 nothing yet.
+  for (const leftBytes of [2 * slotBytes, 5 * slotBytes]) {
+    await writeFile(path, (await readFile(path)).subarray(0, leftBytes))
+    await using slots = await open(4 * slotBytes)
+    expect(slots.found.newest?.record.toString()).toBe('one')
+    expect(await readFile(path)).toHaveLength(8 * slotBytes)
+  }
+  await rm(directory, { recursive: true })
+})

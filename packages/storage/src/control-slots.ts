@@ -9,10 +9,12 @@
  * Invariant C3: serials only grow, over failed writes and restarts too; the higher valid one is newer.
  * Invariant C4: both slots are valid from the file's creation on, so two bad slots are always a loss,
  *   never a fresh file.
+ * Invariant C5: a file with smaller slots is replaced by one with larger slots whole and at once: a crash
+ *   leaves the one or the other, with the same newest record. Where that fails, the smaller slots go on.
  */
 
 import { crc32 } from 'node:zlib'
-import { assert, KiB } from '@blockferry/runtime'
+import { AssertionError, assert, KiB } from '@blockferry/runtime'
 import { fault } from './error-catalogue.ts'
 import type { SlotFile } from './slot-file.ts'
 
@@ -49,6 +51,8 @@ export interface ControlSlots extends AsyncDisposable {
   readonly newest: SlotRecord | null
   /** Longest record a slot holds. */
   readonly recordBytesMax: number
+  /** Why the file could not be given larger slots (C5); null when it could, or had not to be. */
+  readonly growthFailure: unknown
   /**
    * Makes `record` durable before it resolves. One write at a time (asserted). After a failure the
    * record before it is still there, and the next write may try again.
@@ -59,8 +63,13 @@ export interface ControlSlots extends AsyncDisposable {
 
 export interface ControlSlotsOptions {
   readonly file: SlotFile
-  /** Bytes of one slot; a multiple of 4 KiB. */
+  /** Bytes of one slot, at least; a multiple of 4 KiB. A file with smaller slots grows, one with larger keeps them. */
   readonly slotBytes: number
+}
+
+interface SlotLayout {
+  readonly slotBytes: number
+  readonly slots: readonly [SlotRecord | null, SlotRecord | null]
 }
 
 /**
@@ -71,16 +80,36 @@ export async function openControlSlots(options: ControlSlotsOptions): Promise<Co
   const { file, slotBytes } = options
   const aligned = slotBytes > 0 && slotBytes % slotAlignmentBytes === 0
   assert(aligned, 'slots are whole pages')
-  let content = await file.readAll()
+  const content = await file.readAll()
   if (content === null) {
     // C4: serials -1 and 0 mean "nothing written yet".
-    content = Buffer.concat([
-      encodeSlot(slotBytes, -1, Buffer.alloc(0)),
-      encodeSlot(slotBytes, 0, Buffer.alloc(0)),
-    ])
-    await file.replaceAll(content)
+    const blank = (serial: number): SlotRecord => ({ record: Buffer.alloc(0), serial })
+    const fresh: SlotLayout = { slotBytes, slots: [blank(-1), blank(0)] }
+    await file.replaceAll(encodeLayout(fresh))
+    return openLayout(file, { found: fresh, used: fresh, growthFailure: null })
   }
-  const slots = new AlternatingSlots(options, content)
+  const found = readLayout(content, slotBytes)
+  const isWhole = content.length === 2 * found.slotBytes
+  if (isWhole && found.slotBytes >= slotBytes)
+    return openLayout(file, { found, used: found, growthFailure: null })
+  const used = grownTo(slotBytes, found)
+  try {
+    await file.replaceAll(encodeLayout(used))
+  } catch (growthFailure) {
+    if (growthFailure instanceof AssertionError || !isWhole) throw growthFailure
+    return openLayout(file, { found, used: found, growthFailure })
+  }
+  return openLayout(file, { found, used, growthFailure: null })
+}
+
+interface OpenedLayout {
+  readonly found: SlotLayout
+  readonly used: SlotLayout
+  readonly growthFailure: unknown
+}
+
+async function openLayout(file: SlotFile, opened: OpenedLayout): Promise<ControlSlots> {
+  const slots = new AlternatingSlots(file, opened)
   await file.sync()
   return slots
 }
@@ -88,6 +117,7 @@ export async function openControlSlots(options: ControlSlotsOptions): Promise<Co
 class AlternatingSlots implements ControlSlots {
   readonly found: SlotReading
   readonly recordBytesMax: number
+  readonly growthFailure: unknown
   readonly #file: SlotFile
   readonly #slotBytes: number
   #newest: SlotRecord
@@ -96,19 +126,15 @@ class AlternatingSlots implements ControlSlots {
   #lastSerial: number
   #writing = false
 
-  constructor(options: ControlSlotsOptions, content: Buffer) {
-    this.#file = options.file
-    this.#slotBytes = options.slotBytes
-    this.recordBytesMax = options.slotBytes - headerBytes
-    const slots = [0, 1].map((slot) =>
-      decodeSlot(content.subarray(slot * this.#slotBytes, (slot + 1) * this.#slotBytes)),
-    )
-    const [first = null, second = null] = slots
-    const newest = newer(first, second)
-    if (newest === null) throw fault('SLOTS_CORRUPT', 'both control slots fail their checksums')
+  constructor(file: SlotFile, { found, used, growthFailure }: OpenedLayout) {
+    this.#file = file
+    this.#slotBytes = used.slotBytes
+    this.recordBytesMax = used.slotBytes - headerBytes
+    this.growthFailure = growthFailure
+    const newest = newestOf(used)
     this.#newest = newest
-    this.#newestSlot = newest === first ? 0 : 1
-    const oneSlotCorrupt = first === null || second === null
+    this.#newestSlot = newest === used.slots[0] ? 0 : 1
+    const oneSlotCorrupt = found.slots.includes(null)
     // C3: a slot that cannot be read may hold the serial after the newest.
     this.#lastSerial = newest.serial + (oneSlotCorrupt ? 1 : 0)
     this.found = { newest: this.newest, oneSlotCorrupt }
@@ -126,8 +152,8 @@ class AlternatingSlots implements ControlSlots {
       this.#lastSerial += 1
       const serial = this.#lastSerial
       const slot = this.#newestSlot === 0 ? 1 : 0
-      const encoded = encodeSlot(this.#slotBytes, serial, record)
-      await this.#file.writeAt(slot * this.#slotBytes, encoded)
+      // Only what the checksum covers: what an earlier, longer record left behind it is never looked at.
+      await this.#file.writeAt(slot * this.#slotBytes, encodeSlot(serial, record))
       await this.#file.sync()
       this.#newest = { record: Buffer.from(record), serial }
       this.#newestSlot = slot
@@ -150,8 +176,57 @@ function newer(first: SlotRecord | null, second: SlotRecord | null): SlotRecord 
   return first.serial > second.serial ? first : second
 }
 
-function encodeSlot(slotBytes: number, serial: number, record: Buffer): Buffer {
-  const slot = Buffer.alloc(slotBytes)
+function newestOf({ slots }: SlotLayout): SlotRecord {
+  const newest = newer(slots[0], slots[1])
+  if (newest === null) throw fault('SLOTS_CORRUPT', 'both control slots fail their checksums')
+  return newest
+}
+
+/** The slots of a file: two halves of what it has, or, where that shows less, as of the wanted size in a file cut short. */
+function readLayout(content: Buffer, wantedBytes: number): SlotLayout {
+  const wanted = layoutOf(content, wantedBytes)
+  const halfBytes = content.length / 2
+  if (halfBytes === 0 || halfBytes % slotAlignmentBytes !== 0) return wanted
+  const halves = layoutOf(content, halfBytes)
+  return readable(halves) >= readable(wanted) ? halves : wanted
+}
+
+function layoutOf(content: Buffer, slotBytes: number): SlotLayout {
+  const at = (slot: number) => decodeSlot(content.subarray(slot * slotBytes, (slot + 1) * slotBytes))
+  return { slotBytes, slots: [at(0), at(1)] }
+}
+
+function readable({ slots }: SlotLayout): number {
+  return slots.filter((slot) => slot !== null).length
+}
+
+/** C5. The other slot is valid too (C4): with the record before, else with the newest one a second time. */
+function grownTo(slotBytes: number, found: SlotLayout): SlotLayout {
+  const newest = newestOf(found)
+  const before = found.slots.find((slot) => slot !== null && slot !== newest)
+  if (before !== undefined) return { slotBytes, slots: [newest, before] }
+  // A serial below 1 says that nothing was ever written.
+  const serial = newest.serial > 0 ? newest.serial + 1 : newest.serial
+  return {
+    slotBytes,
+    slots: [
+      { ...newest, serial },
+      { ...newest, serial: serial - 1 },
+    ],
+  }
+}
+
+function encodeLayout({ slotBytes, slots }: SlotLayout): Buffer {
+  const content = Buffer.alloc(2 * slotBytes)
+  for (const [at, slot] of slots.entries()) {
+    assert(slot !== null, 'both slots are valid from the file’s creation on (C4)')
+    encodeSlot(slot.serial, slot.record).copy(content, at * slotBytes)
+  }
+  return content
+}
+
+function encodeSlot(serial: number, record: Buffer): Buffer {
+  const slot = Buffer.alloc(headerBytes + record.length)
   slot.writeUInt32LE(magic, 0)
   slot.writeUInt32LE(formatVersion, 4)
   slot.writeBigInt64LE(BigInt(serial), 8)

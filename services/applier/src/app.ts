@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { KiB, MiB } from '@blockferry/runtime'
+import { MiB } from '@blockferry/runtime'
 import {
   createHttpEdge,
   createMetrics,
@@ -13,7 +13,13 @@ import {
 import { connectReplicationLog, siteTopicSpecs } from '@blockferry/replication-log'
 import { unpackPayload } from '@blockferry/schemas'
 import { openSegmentLog } from '@blockferry/segment-log'
-import { lockDirectory, openControlSlots, openSlotFile, probeDirectory } from '@blockferry/storage'
+import {
+  lockDirectory,
+  openControlSlots,
+  openSlotFile,
+  probeDirectory,
+  slotAlignmentBytes,
+} from '@blockferry/storage'
 import { type Applier, createApplier } from './applier.ts'
 import { type ApplierConfig, targetPaths } from './config.ts'
 import { serveApplier, statusOfFault } from './http/serve-applier.ts'
@@ -86,7 +92,7 @@ function depsOf(config: ApplierConfig, logger: Logger): ApplierDeps {
     openCheckpoint: () =>
       openControlSlots({
         file: openSlotFile(join(stateDirectory, 'checkpoint')),
-        slotBytes: 512 * KiB,
+        slotBytes: Math.ceil(config.checkpointBytesMax / slotAlignmentBytes) * slotAlignmentBytes,
       }),
     targets: createTargetImages({
       paths: targetPaths(config.disks),

@@ -31,7 +31,7 @@ export interface Applier extends AsyncDisposable {
 
 /**
  * Opens the volume (checkpoint, then the redo journal replayed) and returns the applier, not yet running.
- * Faults: of the checkpoint's slots and of the logs' opening.
+ * Faults: of the checkpoint's slots and of the logs' opening. A checkpoint that cannot be written is no fault: `run` waits for it.
  */
 export async function createApplier(
   deps: ApplierDeps,
@@ -52,7 +52,10 @@ export async function createApplier(
   const sessions = new KafkaSessions(deps, options, {
     onLost: (error) => watch.lost(error),
     loopsOf: (session) => [
-      (stop) => receiver.run(session, stop),
+      async (stop) => {
+        await untilCheckpointed({ volume, clock, everyMs: options.retryMsMax }, stop)
+        await receiver.run(session, stop)
+      },
       (stop) => descriptors.run(session, stop),
       (stop) => reporter.run(session, stop),
       (stop) => requests.run(session, stop),
@@ -74,6 +77,18 @@ export async function createApplier(
       for (const disk of volume.disks.values()) await images.drop(disk)
       await volume[Symbol.asyncDispose]()
     },
+  }
+}
+
+/** V3: nothing new is acknowledged before a checkpoint of what was found is durable. Ends when it is, or on abort. */
+async function untilCheckpointed(
+  parts: { readonly volume: Volume; readonly clock: ApplierDeps['clock']; readonly everyMs: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const { volume, clock, everyMs } = parts
+  while (!volume.isCheckpointed && !signal.aborted) {
+    await clock.sleep(everyMs, signal)
+    await volume.tryCheckpoint()
   }
 }
 

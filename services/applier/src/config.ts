@@ -71,6 +71,14 @@ export const options = defineOptions({
     unit: 'bytes',
     doc: 'The redo journal is allocated and given back in pieces of this size.',
   },
+  checkpointBytesMax: {
+    kind: 'integer',
+    default: defaults.checkpointBytesMax,
+    min: 512 * KiB,
+    max: 64 * MiB,
+    unit: 'bytes',
+    doc: 'Room for the checkpoint of all disks, kept twice: about 1 KB a disk. It grows at a restart and never shrinks.',
+  },
   applyIntervalMs: {
     kind: 'integer',
     default: defaults.applyIntervalMs,

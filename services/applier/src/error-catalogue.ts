@@ -19,6 +19,11 @@ export const catalogue = {
     summary: 'The checkpoint cannot be written; what is in the image is not yet claimed.',
     nextCommand: 'df -h STATE_DIRECTORY; dmesg: the applier retries by itself after the repair',
   },
+  CHECKPOINT_TOO_LARGE: {
+    summary:
+      'The checkpoint of all disks together no longer fits its file: nothing more is claimed, and after a restart nothing more acknowledged.',
+    nextCommand: 'raise checkpointBytesMax and restart the applier; or spread the disks over more appliers',
+  },
   TARGET_FAILED: {
     summary: 'The target image cannot be written.',
     nextCommand: 'check the target storage: df -h; dmesg: the applier retries by itself after the repair',

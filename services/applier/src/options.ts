@@ -37,7 +37,7 @@ export interface ApplierOptions {
   readonly applyWritesMax: number
   /** No two writes in flight share a block of this size (R2). */
   readonly targetBlockBytes: number
-  /** One checkpoint holds every disk of the volume; a few hundred packed bytes each. */
+  /** Packed bytes of the one checkpoint that holds every disk of the volume: about 4,096 disks at a kilobyte each. */
   readonly checkpointBytesMax: number
   /** A checkpoint is written at least this often while only the place in Kafka moves. */
   readonly idleCheckpointMs: number
@@ -78,7 +78,7 @@ export const defaultApplierOptions: ApplierOptions = {
   applyUnitsMax: 2,
   applyWritesMax: 8,
   targetBlockBytes: 4 * KiB,
-  checkpointBytesMax: 512 * KiB,
+  checkpointBytesMax: 8 * MiB,
   idleCheckpointMs: 10_000,
   ownerWaitMs: 10_000,
   overdueMs: 15_000,

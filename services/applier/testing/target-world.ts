@@ -15,7 +15,7 @@ import {
 } from '@blockferry/schemas'
 import { MemorySegmentDirectory, openMemorySegmentLog, type SegmentFaultPlan } from '@blockferry/segment-log'
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
-import type { BlockDevice } from '@blockferry/storage'
+import type { BlockDevice, SlotFile } from '@blockferry/storage'
 import { type Clock, KiB, MiB } from '@blockferry/runtime'
 import { type Applier, createApplier } from '../src/applier.ts'
 import { applierFault } from '../src/faults.ts'
@@ -45,6 +45,8 @@ export class TargetWorld {
   wrapLog: (log: ReplicationLog, clock: Clock) => ReplicationLog = (log) => log
   /** Makes the redo journal's files fail. */
   journalFaults: SegmentFaultPlan = () => null
+  /** Wraps the checkpoint's file, to make it fail. */
+  wrapSlots: (file: SlotFile) => SlotFile = (file) => file
   /** Disks that have no target at this applier. */
   readonly foreign = new Set<string>()
   refuseImage: string | null = null
@@ -58,6 +60,7 @@ export class TargetWorld {
   #running: Promise<void> = Promise.resolve()
   #session = 0
   journalBytesMax = 16 * MiB
+  slotBytes = 16 * KiB
 
   constructor(
     options: Partial<ApplierOptions> = {},
@@ -181,7 +184,8 @@ export class TargetWorld {
           step,
           ...place,
         }),
-      openCheckpoint: () => openControlSlots({ file: this.slots.open(step), slotBytes: 16 * KiB }),
+      openCheckpoint: () =>
+        openControlSlots({ file: this.wrapSlots(this.slots.open(step)), slotBytes: this.slotBytes }),
       targets: {
         pathOf: (diskId) => (this.foreign.has(diskId) ? null : `memory/${diskId}`),
         open: async ({ diskId, sizeBytes, expected }) => {

@@ -1,7 +1,16 @@
 import { codeOf, Fault } from '@blockferry/runtime'
 
 /** Which part of the applier cannot go on with a disk. Each raises and clears its own. */
-export const haltOrigins = ['image', 'journal', 'stream', 'record', 'descriptor', 'mirror', 'apply'] as const
+export const haltOrigins = [
+  'image',
+  'journal',
+  'stream',
+  'record',
+  'descriptor',
+  'mirror',
+  'apply',
+  'checkpoint',
+] as const
 export type HaltOrigin = (typeof haltOrigins)[number]
 
 /** Why a disk stands (R6). */

@@ -55,6 +55,8 @@ function watchVolume(metrics: Metrics, applier: Applier): void {
   gauge('applier_journal_allocated_bytes', 'Redo journal on disk.', () => volume.journal.allocatedBytes)
   gauge('applier_journal_commits', 'Group commits since start.', () => volume.journal.appends)
   gauge('applier_checkpoints', 'Checkpoints written since start.', () => volume.checkpoint.writes)
+  gauge('applier_checkpoint_bytes', 'The newest checkpoint, packed.', () => volume.checkpointBytes)
+  gauge('applier_checkpoint_max_bytes', 'The largest one that fits.', () => volume.checkpointBytesMax)
   gauge('applier_recovery_points', 'Recovery points in the index.', () => volume.index.count)
   gauge('applier_void_cuts', 'Recovery points found void since start.', () => volume.cuts.voidCount)
   gauge('applier_lag_clients', 'Clients of the live feed.', () => volume.stats.lagClients)

@@ -5,6 +5,9 @@ import type { Applier } from '../applier.ts'
 export function applierReadiness(applier: Applier): Readiness {
   const { volume } = applier
   const reasons = applier.receiveTroubles().map((trouble) => `nothing is received: ${trouble}`)
+  if (!volume.isCheckpointed) {
+    reasons.push('no checkpoint could be written since the start: nothing is received')
+  }
   if (volume.cursors.size === 0) reasons.push('the mirrored updates are not read yet')
   for (const disk of volume.disks.values()) {
     const { diskId, halt } = disk

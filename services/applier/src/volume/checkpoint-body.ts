@@ -1,11 +1,13 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { assert, MiB } from '@blockferry/runtime'
+import { assert, type Fault, MiB } from '@blockferry/runtime'
 import type { DiskDescriptor, JudgeContext, Lineage, Position } from '@blockferry/disk-stream'
 import type { Lsn } from '@blockferry/segment-log'
 import type { ImageCut, StreamBase } from '../disk/disk.ts'
+import { applierFault } from '../faults.ts'
 import type { ImageIdentity } from '../ports.ts'
 
 const formatVersion = 1
+/** Unpacked. What would not be read back is not written: bounds memory at both ends. */
 const bodyBytesMax = 64 * MiB
 
 /** One disk's line of the checkpoint. Everything here is already true on disk when it is written. */
@@ -45,6 +47,15 @@ export interface CheckpointBody {
 
 export const emptyCheckpoint: CheckpointBody = { topicId: null, cursors: new Map(), replayFrom: 0, disks: [] }
 
+export function checkpointTooLarge(found: {
+  readonly bytes: number
+  readonly bytesMax: number
+  readonly disks: number
+}): Fault {
+  const message = `the checkpoint of ${found.disks} disks takes ${found.bytes} bytes, and ${found.bytesMax} fit`
+  return applierFault('CHECKPOINT_TOO_LARGE', message, { details: found })
+}
+
 /** Kafka offsets are bigints and travel as `{"kafkaOffset": "…"}`. */
 function replaceBigint(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? { kafkaOffset: value.toString() } : value
@@ -56,11 +67,14 @@ function reviveBigint(_key: string, value: unknown): unknown {
   return typeof kafkaOffset === 'string' && Object.keys(value).length === 1 ? BigInt(kafkaOffset) : value
 }
 
-/** Packed JSON: the slots carry the checksum. */
+/** Packed JSON: the slots carry the checksum. Fault: CHECKPOINT_TOO_LARGE. */
 export function encodeCheckpoint(body: CheckpointBody): Buffer {
   const { topicId, cursors, replayFrom, disks } = body
   const plain = { formatVersion, topicId, cursors: [...cursors], replayFrom, disks }
-  return zstdCompressSync(Buffer.from(JSON.stringify(plain, replaceBigint), 'utf8'))
+  const bytes = Buffer.from(JSON.stringify(plain, replaceBigint), 'utf8')
+  if (bytes.length > bodyBytesMax)
+    throw checkpointTooLarge({ bytes: bytes.length, bytesMax: bodyBytesMax, disks: disks.length })
+  return zstdCompressSync(bytes)
 }
 
 export function decodeCheckpoint(record: Buffer): CheckpointBody {

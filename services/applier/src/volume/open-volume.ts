@@ -24,7 +24,7 @@ import { Volume } from './volume.ts'
  * V2  If the journal has lost frames that were durable, reading of Kafka B goes back to where each disk
  *     stands: S9 drops what is already there.
  * V3  A checkpoint of what was found is durable before anything new is acknowledged: LSNs it names are
- *     the log's own.
+ *     the log's own. While it cannot be written the volume is open and receiving waits for it.
  */
 
 export async function openVolume(deps: ApplierDeps, options: ApplierOptions): Promise<Volume> {
@@ -63,7 +63,12 @@ export async function openVolume(deps: ApplierDeps, options: ApplierOptions): Pr
     { event: 'journal-replayed', frames: replayed, tornBytes, corruptAtLsn, framesLost },
     `replayed ${replayed} frames of the redo journal`,
   )
-  await volume.checkpoint.commit()
+  const { growthFailure } = slots
+  if (growthFailure !== null) {
+    const fields = { event: 'checkpoint-not-grown', err: growthFailure, bytesMax: slots.recordBytesMax }
+    deps.logger.warn(fields, 'the checkpoint keeps its smaller file: a larger one could not be made')
+  }
+  await volume.checkpointFound()
   return volume
 }
 

@@ -3,10 +3,11 @@ import type { ControlSlots } from '@blockferry/storage'
 import { DelayWindow } from '../lag/delay-window.ts'
 import { CutBoard } from '../apply/cut-board.ts'
 import { Disk } from '../disk/disk.ts'
-import type { Halt, HaltOrigin } from '../disk/halt.ts'
+import { type Halt, type HaltOrigin, haltOf } from '../disk/halt.ts'
 import { stateOf } from '../disk/disk-state.ts'
+import { catalogue } from '../error-catalogue.ts'
 import type { ApplierLogger } from '../ports.ts'
-import { type CheckpointBody, encodeCheckpoint } from './checkpoint-body.ts'
+import { type CheckpointBody, checkpointTooLarge, encodeCheckpoint } from './checkpoint-body.ts'
 import { CheckpointWriter } from './checkpoint-writer.ts'
 import type { Journal } from './journal.ts'
 import type { RecoveryPointIndex } from './recovery-point-index.ts'
@@ -44,6 +45,7 @@ export class Volume {
   readonly isOurs: (diskId: string) => boolean
   readonly #listeners = new Set<StateListener>()
   readonly #shownStates = new Map<string, string>()
+  #checkpointBytes = 0
   /** Topic id of the mirrored updates that `cursors` belong to. */
   topicId: string | null = null
   /** Next Kafka offset to read, by partition: all below is in the journal, judged away, or parked. */
@@ -58,6 +60,20 @@ export class Volume {
     this.#slots = parts.slots
     this.isOurs = parts.isOurs
     this.checkpoint = new CheckpointWriter(parts.slots, () => this.#snapshot())
+  }
+
+  /** Bytes of the newest checkpoint, written or refused. */
+  get checkpointBytes(): number {
+    return this.#checkpointBytes
+  }
+
+  get checkpointBytesMax(): number {
+    return this.#slots.recordBytesMax
+  }
+
+  /** Whether what was found at the start is durable: before, nothing new is acknowledged (V3). */
+  get isCheckpointed(): boolean {
+    return this.checkpoint.writes > 0
   }
 
   /** The disk, known from now on if it was not. */
@@ -121,6 +137,18 @@ export class Volume {
     }
   }
 
+  /** V3. Where it fails every disk stands HALTED with the reason until a checkpoint succeeds. */
+  async checkpointFound(): Promise<void> {
+    try {
+      await this.checkpoint.commit()
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      const { nextCommand } = catalogue.CHECKPOINT_FAILED
+      const halt = haltOf(error, { code: 'CHECKPOINT_FAILED', nextCommand, message: '' })
+      for (const disk of this.disks.values()) this.raise(disk, 'checkpoint', halt)
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.tryCheckpoint()
     await this.journal[Symbol.asyncDispose]()
@@ -138,10 +166,17 @@ export class Volume {
     const { topicId, cursors } = this
     const disks = [...this.disks.values()].map((disk) => checkpointOf(disk, end))
     const record = encodeCheckpoint({ topicId, cursors: new Map(cursors), replayFrom, disks })
+    this.#checkpointBytes = record.length
+    const bytesMax = this.checkpointBytesMax
+    if (record.length > bytesMax)
+      throw checkpointTooLarge({ bytes: record.length, bytesMax, disks: disks.length })
     return {
       record,
       written: async () => {
         await this.journal.deleteBefore(replayFrom)
+        for (const disk of this.disks.values()) {
+          if (disk.haltedBy('checkpoint') !== null) this.clear(disk, 'checkpoint')
+        }
       },
     }
   }
