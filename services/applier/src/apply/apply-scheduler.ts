@@ -73,7 +73,9 @@ export class ApplyScheduler {
     if (members.some((disk) => this.#images.wants(disk))) return true
     if (!members.some((disk) => disk.frames.length > 0)) return false
     const full = members.some((disk) => disk.frames.bytes >= this.#options.applyBytesMax)
-    const halted = members.some((disk) => disk.haltedBy('apply') !== null)
+    const halted = members.some(
+      (disk) => disk.haltedBy('apply') !== null || disk.haltedBy('checkpoint') !== null,
+    )
     if (full && !halted && unit?.retryMs === 0) return true
     return nowMs >= (unit?.notBeforeMs ?? 0)
   }

@@ -2,7 +2,7 @@ import { AssertionError, codeOf } from '@blockferry/runtime'
 import type { Position } from '@blockferry/disk-stream'
 import { catalogue } from '../error-catalogue.ts'
 import type { Disk } from '../disk/disk.ts'
-import { haltOf } from '../disk/halt.ts'
+import { type HaltOrigin, haltOf } from '../disk/halt.ts'
 import { isOpenable } from '../disk/disk-state.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierDeps } from '../ports.ts'
@@ -37,6 +37,21 @@ export interface StepResult {
   readonly failed: boolean
 }
 
+/**
+ * Who ends the halt that a failed stage of a batch leads to: the same frames applied again; or, for a checkpoint,
+ * any that succeeds, since there may be no frames left to apply.
+ */
+interface Stage {
+  readonly origin: Extract<HaltOrigin, 'apply' | 'checkpoint'>
+  readonly code: 'CHECKPOINT_FAILED' | 'TARGET_FAILED'
+}
+
+const stages = {
+  target: { origin: 'apply', code: 'TARGET_FAILED' },
+  index: { origin: 'apply', code: 'CHECKPOINT_FAILED' },
+  checkpoint: { origin: 'checkpoint', code: 'CHECKPOINT_FAILED' },
+} as const satisfies Record<string, Stage>
+
 const idle: StepResult = { frames: 0, bytes: 0, failed: false }
 const failed: StepResult = { frames: 0, bytes: 0, failed: true }
 
@@ -62,18 +77,19 @@ export class UnitApplier {
     if (plan.disks.length === 0)
       return members.some((disk) => disk.haltedBy('image') !== null) ? failed : idle
     if (plan.disks.some(({ disk }) => disk.image === null)) return failed
-    if (!(await this.#guard(plan, 'CHECKPOINT_FAILED', () => this.#enter(plan)))) return failed
+    const { checkpoint, index, target } = stages
+    if (!(await this.#guard(plan, checkpoint, () => this.#enter(plan)))) return failed
     let bytes = 0
     for (const batch of plan.disks) {
-      const written = await this.#guard({ ...plan, disks: [batch] }, 'TARGET_FAILED', async () => {
+      const written = await this.#guard({ ...plan, disks: [batch] }, target, async () => {
         bytes += await this.#write(batch)
       })
       if (!written) return this.#leaveTorn(plan)
     }
     const frames = plan.disks.reduce((sum, batch) => sum + batch.frameCount, 0)
-    if (!(await this.#guard(plan, 'CHECKPOINT_FAILED', () => this.#leave(plan)))) return failed
-    for (const { disk } of plan.disks) this.#deps.volume.clear(disk, 'apply')
-    return { frames, bytes, failed: false }
+    if (!(await this.#guard(plan, index, () => this.#index(plan)))) return failed
+    const claimed = await this.#guard(plan, checkpoint, () => this.#leave(plan))
+    return { frames, bytes, failed: !claimed }
   }
 
   /** Part of the batch is in the images: none is a prefix until the batch was applied again (A4). */
@@ -125,14 +141,21 @@ export class UnitApplier {
     return bytes
   }
 
-  /** A2, A3: from the first changed field to the snapshot nothing awaits. */
-  async #leave(plan: BatchPlan): Promise<void> {
+  /** A2. */
+  async #index(plan: BatchPlan): Promise<void> {
     const { volume } = this.#deps
     const baseOf = (diskId: string) => volume.disks.get(diskId)?.base ?? null
     await volume.index.add(plan.cuts.map((cut) => recoveryPointOf(cut, baseOf)))
+  }
+
+  /** A2, A3: from the first changed field to the snapshot nothing awaits. */
+  async #leave(plan: BatchPlan): Promise<void> {
+    const { volume } = this.#deps
     for (const batch of plan.disks) this.#claim(batch, plan)
     const [first] = plan.disks
     if (first !== undefined) volume.cuts.settle(first.disk, plan.cuts)
+    // The frames are gone, and with them the next batch that could forget what went wrong before this one.
+    for (const { disk } of plan.disks) volume.clear(disk, 'apply')
     await volume.checkpoint.commit()
   }
 
@@ -162,11 +185,7 @@ export class UnitApplier {
   }
 
   /** Runs one stage; its failure halts the disks it was for. */
-  async #guard(
-    plan: BatchPlan,
-    code: 'CHECKPOINT_FAILED' | 'TARGET_FAILED',
-    stage: () => Promise<void>,
-  ): Promise<boolean> {
+  async #guard(plan: BatchPlan, { origin, code }: Stage, stage: () => Promise<void>): Promise<boolean> {
     try {
       await stage()
       return true
@@ -175,7 +194,7 @@ export class UnitApplier {
       // followed is fetched again from Kafka B (V2).
       if (error instanceof AssertionError || codeOf(error) === 'LOG_CORRUPT') throw error
       const halt = haltOf(error, { code, nextCommand: catalogue[code].nextCommand, message: '' })
-      for (const { disk } of plan.disks) this.#deps.volume.raise(disk, 'apply', halt)
+      for (const { disk } of plan.disks) this.#deps.volume.raise(disk, origin, halt)
       return false
     }
   }
