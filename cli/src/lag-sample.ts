@@ -19,8 +19,8 @@ export interface LagSample {
   } | null
 }
 
-/** Disks in trouble: what exit status 3 is about. Of a SILENT source nobody knows what it is now. */
+/** Disks in trouble: what exit status 3 is about. Of a SILENT or LATE source nobody knows what it is now. */
 export function isUnhealthy(sample: Pick<LagSample, 'state' | 'source'>): boolean {
   const source = sample.source?.state
-  return sample.state === 'HALTED' || source === 'FAILED' || source === 'SILENT'
+  return sample.state === 'HALTED' || source === 'FAILED' || source === 'SILENT' || source === 'LATE'
 }

@@ -51,11 +51,12 @@ test('what is not known is not shown as zero', () => {
   expect(text).toContain('full-sync 25 %, 1 m 1 s left')
 })
 
-test('a disk is unhealthy when it is halted, or its source failed or fell silent', () => {
+test('a disk is unhealthy when it is halted, or its source failed, fell silent or is late', () => {
   expect(isUnhealthy(sample)).toBe(false)
   expect(isUnhealthy({ ...sample, state: 'HALTED' })).toBe(true)
   expect(isUnhealthy({ ...sample, source: { state: 'FAILED' } })).toBe(true)
   expect(isUnhealthy({ ...sample, source: { state: 'SILENT' } })).toBe(true)
+  expect(isUnhealthy({ ...sample, source: { state: 'LATE' } })).toBe(true)
 })
 
 test('durations read as they are spoken', () => {

@@ -54,7 +54,9 @@ export interface ApplierOptions {
   readonly reportIntervalMsMin: number
   readonly reportIntervalMsMax: number
   readonly recoveryPointsMax: number
-  /** A heartbeat older than this shows its source as SILENT. */
+  /** Heartbeats come once a second: one older than this was held up, and what was written since may wait behind it. */
+  readonly heartbeatDueMs: number
+  /** Older than this, a heartbeat shows its source as LATE; as SILENT when none arrived for so long. */
   readonly sourceSilentMs: number
 }
 
@@ -87,5 +89,6 @@ export const defaultApplierOptions: ApplierOptions = {
   reportIntervalMsMin: 100,
   reportIntervalMsMax: 1_000,
   recoveryPointsMax: 60_000,
+  heartbeatDueMs: 2_000,
   sourceSilentMs: 5_000,
 }

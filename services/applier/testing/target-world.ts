@@ -1,4 +1,4 @@
-import type { HeartbeatDisk, StreamRequest, UpdateSet } from '@blockferry/disk-stream'
+import type { Heartbeat, HeartbeatDisk, StreamRequest, UpdateSet } from '@blockferry/disk-stream'
 import {
   createMemoryCluster,
   type MemoryCluster,
@@ -117,6 +117,11 @@ export class TargetWorld {
   }
 
   heartbeat(...disks: readonly HeartbeatDisk[]): void {
+    this.heartbeatWith({}, ...disks)
+  }
+
+  /** A heartbeat that was sent at another time, by another agent or with a known skew. */
+  heartbeatWith(given: Partial<Heartbeat>, ...disks: readonly HeartbeatDisk[]): void {
     const value = encodeHeartbeat({
       agentId: 'agent',
       site: 'site-a',
@@ -125,6 +130,7 @@ export class TargetWorld {
       clockSkew: null,
       disks,
       resumeInputOffset: 0n,
+      ...given,
     })
     this.#append(updates, 'agent', value)
   }

@@ -8,6 +8,7 @@ import {
   type Position,
 } from '@blockferry/disk-stream'
 import { DelayWindow } from '../lag/delay-window.ts'
+import { SourcePace } from '../lag/source-pace.ts'
 import type { ImageIdentity, OpenImage } from '../ports.ts'
 import { type Halt, type HaltOrigin, haltOrigins } from './halt.ts'
 import { PendingFrames } from './pending-frame.ts'
@@ -102,6 +103,7 @@ export class Disk {
   identity: ImageIdentity | null = null
 
   source: SourceView | null = null
+  readonly pace = new SourcePace()
   readonly delays = new DelayWindow()
   readonly #halts = new Map<HaltOrigin, Halt>()
 

@@ -6,7 +6,8 @@ import type { ApplierOptions } from '../options.ts'
 import type { Volume } from '../volume/volume.ts'
 import { DrainEstimate } from './drain-estimate.ts'
 import type { LagSample, SamplePosition } from './lag-sample.ts'
-import { type StageTimes, stagesOf } from './stages.ts'
+import { lateByMs, shownSourceState, type SourceTimes } from './source-age.ts'
+import { stagesOf } from './stages.ts'
 
 /** Age of a moment of the source's clock, in the source's clock; never negative (design §9). */
 export function ageMs(momentMs: number, sourceNowMs: number): number {
@@ -23,12 +24,18 @@ function laterOf(a: Position | null, b: Position | null): Position | null {
   return a.sequence >= b.sequence ? a : b
 }
 
+/** What shrinks while a disk catches up: what is known to be pending; while heartbeats are late, their age. */
+interface Drain {
+  readonly pendingWrites: DrainEstimate
+  readonly lateByMs: DrainEstimate
+}
+
 /** Measures every disk's lag (design §9). */
 export class LagMeter {
   readonly #clock: Clock
   readonly #options: ApplierOptions
   readonly #volume: Volume
-  readonly #drains = new Map<string, DrainEstimate>()
+  readonly #drains = new Map<string, Drain>()
 
   constructor(parts: { readonly clock: Clock; readonly options: ApplierOptions; readonly volume: Volume }) {
     this.#clock = parts.clock
@@ -51,7 +58,9 @@ export class LagMeter {
     const sourceNowMs = nowMs - (skew?.estimateMs ?? 0)
     const received = disk.received.applied
     const known = laterOf(source?.disk.position ?? null, received)
-    const pending = this.#pendingOf(disk, known)
+    const times = this.#times({ sourceNowMs, sourceNowMsMax: sourceNowMs + (skew?.errorMs ?? 0) })
+    const lateMs = source === null ? 0 : lateByMs(source, times)
+    const pending = this.#pendingOf(disk, { known, lateMs })
     const asOfMs = this.consistentAsOfMs(disk)
     const progress = source?.disk.progress ?? null
     return {
@@ -61,15 +70,15 @@ export class LagMeter {
       recoveryPointAgeMs: asOfMs === null ? null : ageMs(asOfMs, sourceNowMs),
       replicationDelayMs: disk.delays.percentiles(this.#clock.monotonicMs()),
       ...pending,
-      stages: stagesOf(disk, this.#times(sourceNowMs)),
+      stages: stagesOf(disk, times),
       known: place(known),
       received: place(received),
       applied: place(disk.applied.applied),
       consistentAsOf: asOfMs === null ? null : new Date(asOfMs).toISOString(),
       clockSkewMs: skew === null ? null : { estimate: skew.estimateMs, error: skew.errorMs },
       sampledAt: new Date(nowMs).toISOString(),
-      etaMs: this.#etaOf(disk, pending.pendingWrites),
-      source: this.#sourceOf(disk),
+      etaMs: this.#etaOf(disk, { pendingWrites: pending.pendingWrites, lateMs }),
+      source: sourceOf(disk, times),
       groupState: groupId === null ? null : groupStateOf(this.#volume.unitOf(disk)),
       progress: progress === null || !this.#inResync(disk) ? null : progress,
     }
@@ -88,51 +97,48 @@ export class LagMeter {
     return idle ? Math.max(disk.openableAsOfMs ?? 0, Math.min(...carried)) : disk.openableAsOfMs
   }
 
-  #times(sourceNowMs: number): StageTimes {
-    return {
-      sourceNowMs,
-      monotonicNowMs: this.#clock.monotonicMs(),
-      sourceSilentMs: this.#options.sourceSilentMs,
-    }
+  #times(source: Pick<SourceTimes, 'sourceNowMs' | 'sourceNowMsMax'>): SourceTimes {
+    const { heartbeatDueMs, sourceSilentMs } = this.#options
+    return { ...source, monotonicNowMs: this.#clock.monotonicMs(), heartbeatDueMs, sourceSilentMs }
   }
 
+  /** What was announced and is not here; with late heartbeats also what the source will have numbered since, at its pace. */
   #pendingOf(
     disk: Disk,
-    known: Position | null,
+    what: { readonly known: Position | null; readonly lateMs: number },
   ): { readonly pendingWrites: number; readonly pendingBytes: number } {
     const received = disk.received.applied
+    const { known, lateMs } = what
     if (known === null) return { pendingWrites: 0, pendingBytes: 0 }
     const same = received?.generation === known.generation
-    const pendingWrites = Math.max(0, known.sequence - (same ? received.sequence : 0))
+    const announced = Math.max(0, known.sequence - (same ? received.sequence : 0))
+    const pendingWrites = announced + Math.round(lateMs * disk.pace.eventsPerMs)
     if (pendingWrites === 0) return { pendingWrites, pendingBytes: 0 }
     const estimate = Math.round(pendingWrites * disk.bytesPerEvent)
     return { pendingWrites, pendingBytes: Math.max(estimate, disk.source?.disk.spooledBytes ?? 0) }
   }
 
-  #etaOf(disk: Disk, pendingWrites: number): number | null {
+  #etaOf(disk: Disk, left: { readonly pendingWrites: number; readonly lateMs: number }): number | null {
     let drain = this.#drains.get(disk.diskId)
     if (drain === undefined) {
-      drain = new DrainEstimate()
+      drain = { pendingWrites: new DrainEstimate(), lateByMs: new DrainEstimate() }
       this.#drains.set(disk.diskId, drain)
     }
-    drain.note({ atMs: this.#clock.monotonicMs(), backlog: pendingWrites })
-    return pendingWrites === 0 ? null : drain.etaMs()
-  }
-
-  /** A source that fell silent is not shown in the state it was in. */
-  #sourceOf(disk: Disk): LagSample['source'] {
-    const { source } = disk
-    if (source === null) return null
-    const silent = this.#clock.monotonicMs() - source.arrivedMonotonicMs > this.#options.sourceSilentMs
-    return {
-      state: silent ? 'SILENT' : source.disk.state,
-      seenAt: new Date(source.arrivedAtMs).toISOString(),
-    }
+    const atMs = this.#clock.monotonicMs()
+    drain.pendingWrites.note({ atMs, backlog: left.pendingWrites })
+    drain.lateByMs.note({ atMs, backlog: left.lateMs })
+    if (left.lateMs > 0) return drain.lateByMs.etaMs()
+    return left.pendingWrites === 0 ? null : drain.pendingWrites.etaMs()
   }
 
   #inResync(disk: Disk): boolean {
     return disk.source?.disk.state === 'RESYNCING' || stateOf(disk).state === 'RESYNCING'
   }
+}
+
+function sourceOf({ source }: Disk, times: SourceTimes): LagSample['source'] {
+  if (source === null) return null
+  return { state: shownSourceState(source, times), seenAt: new Date(source.arrivedAtMs).toISOString() }
 }
 
 /** What a heartbeat says of an image that already holds everything it knows of; null when it says nothing. */

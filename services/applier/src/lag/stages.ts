@@ -1,24 +1,17 @@
 import type { Disk } from '../disk/disk.ts'
 import type { SampleStages } from './lag-sample.ts'
-
-export interface StageTimes {
-  /** Now, in the source's clock. */
-  readonly sourceNowMs: number
-  readonly monotonicNowMs: number
-  /** A heartbeat older than this is overdue. */
-  readonly sourceSilentMs: number
-}
+import { lateByMs, type SourceTimes } from './source-age.ts'
 
 /**
  * Where the oldest waiting event of a disk waits, as far as the target can tell (design §9):
  *
  *   spooled      the heartbeat names the oldest event that Kafka A had not acknowledged
  *   aggregator   the heartbeat passed through `writes` behind events that have not come: they are in a window
- *   mirror       heartbeats are overdue: whatever was written since the last is on this side of the spool
+ *   mirror       the newest heartbeat is late, or overdue: whatever was written since it was sent may be there
  *   received     arrived in Kafka B and left there (R1), or not yet in the journal
  *   applied      in the journal, not in the image
  */
-export function stagesOf(disk: Disk, times: StageTimes): SampleStages {
+export function stagesOf(disk: Disk, times: SourceTimes): SampleStages {
   const { frames, parked } = disk
   const left = parked?.oldestCapturedAtMs ?? null
   return {
@@ -30,13 +23,13 @@ export function stagesOf(disk: Disk, times: StageTimes): SampleStages {
 
 function upstreamOf(
   disk: Disk,
-  times: StageTimes,
+  times: SourceTimes,
 ): Pick<SampleStages, 'spooledMs' | 'aggregatorMs' | 'mirrorMs'> {
   const none = { spooledMs: 0, aggregatorMs: 0, mirrorMs: 0 }
   const { source } = disk
   if (source === null) return none
-  const overdue = times.monotonicNowMs - source.arrivedMonotonicMs > times.sourceSilentMs
-  if (overdue) return { ...none, mirrorMs: age(source.sourceTimeMs, times) }
+  const mirrorMs = Math.round(lateByMs(source, times))
+  if (mirrorMs > 0) return { ...none, mirrorMs }
   const { position, spooledEvents, oldestSpooledAtMs } = source.disk
   const received = disk.received.applied
   if (position === null || (received !== null && received.generation > position.generation)) return none
@@ -59,6 +52,6 @@ function oldestUnreceivedMs(disk: Disk, heartbeatMs: number): number {
   return newest === null ? heartbeatMs : newest
 }
 
-function age(momentMs: number, times: StageTimes): number {
+function age(momentMs: number, times: SourceTimes): number {
   return Math.max(0, Math.round(times.sourceNowMs - momentMs))
 }

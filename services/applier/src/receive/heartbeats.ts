@@ -57,6 +57,7 @@ export class Heartbeats {
   take(batch: ReceiveBatch): void {
     for (const [disk, source] of batch.sources) {
       disk.source = source
+      disk.pace.note(source.sourceTimeMs, source.disk.position)
       this.#watch(disk, source)
       // Nothing is missing: a record that could not be read did not belong to this disk.
       const { position } = source.disk
