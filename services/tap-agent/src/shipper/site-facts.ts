@@ -2,8 +2,8 @@ import type { ClockSkew, DiskDescriptor, Position, PositionReport } from '@block
 import { assert } from '@blockferry/runtime'
 import { isAtOrBelow } from '../spool/segment-index.ts'
 
-/** How long the best skew sample stands before a worse one replaces it. */
-const skewSampleMsMax = 60_000
+/** How far two clocks drift apart at most, ms per ms: a skew sample gets that much worse with age. */
+const clockDriftMax = 100e-6
 
 /**
  * What `disks`, `site-b.disks` and `site-b.positions` say, folded by maximum (K5): a restarted MirrorMaker
@@ -55,7 +55,10 @@ export class SiteFacts {
     return received
   }
 
-  /** NTP's formula over the echoed heartbeat; the tightest recent sample wins. True when it changed. */
+  /**
+   * NTP's formula over the echoed heartbeat. The sample that says most now wins: a heartbeat that was held up for an hour
+   * would halve the hour it measures. One that contradicts the other's bounds tells that a clock was set. True when it changed.
+   */
   sawEcho(report: PositionReport, nowMs: number): boolean {
     const { echo } = report
     if (echo === null) return false
@@ -64,8 +67,11 @@ export class SiteFacts {
     const estimateMs = (echo.arrivedAtMs - echo.sourceTimeMs + (report.reportedAtMs - nowMs)) / 2
     const sample = { estimateMs, errorMs: roundTripMs / 2 }
     const best = this.#skew
-    const isStale = best !== null && nowMs - best.takenAtMs > skewSampleMsMax
-    if (best !== null && !isStale && best.sample.errorMs < sample.errorMs) return false
+    if (best !== null) {
+      const boundMs = best.sample.errorMs + Math.abs(nowMs - best.takenAtMs) * clockDriftMax
+      const clockWasSet = Math.abs(estimateMs - best.sample.estimateMs) > boundMs + sample.errorMs
+      if (boundMs < sample.errorMs && !clockWasSet) return false
+    }
     this.#skew = { sample, takenAtMs: nowMs }
     return true
   }
