@@ -175,3 +175,60 @@ describe('a heartbeat that was held up on the way', () => {
     await world.stop()
   })
 })
+
+describe('after a restart of the applier', () => {
+  /** Heard once, then never again; the applier restarts while the source is dead. */
+  async function restarted(how: 'stop' | 'crash', skewMs: number): Promise<Watched> {
+    const watched = await inSync()
+    const { world, vda, nowMs } = watched
+    const sourceTimeMs = nowMs() - skewMs
+    const clockSkew = { estimateMs: skewMs, errorMs: 2 }
+    world.heartbeatWith({ sourceTimeMs, clockSkew }, lineOf(vda, { consistentAsOfMs: sourceTimeMs }))
+    await world.time.until(() => watched.sample().source !== null, 'the heartbeat')
+    // A killed one remembers as of its last checkpoint.
+    if (how === 'stop') await world.stop()
+    else {
+      await world.time.pass(12_000)
+      world.crash()
+    }
+    await world.start()
+    return watched
+  }
+
+  test.each(['stop', 'crash'] as const)(
+    'a dead source is still known, and known to be silent (%s)',
+    async (how) => {
+      const { world, sample } = await restarted(how, 0)
+      await world.time.pass(30_000)
+      expect(sample().source?.state).toBe('SILENT')
+      expect(sample().stages.mirrorMs).toBeGreaterThan(29_000)
+      expect(sample().recoveryPointAgeMs).toBeGreaterThan(29_000)
+      expect(sample().recoveryPointAgeMs).toBeLessThan(50_000)
+      expect(sample().clockSkewMs).toEqual({ estimate: 0, error: 2 })
+      await world.stop()
+    },
+  )
+
+  test('a source whose clock is an hour ahead ages from the first moment on', async () => {
+    const { world, sample } = await restarted('stop', -hourMs)
+    await world.time.pass(30_000)
+    expect(sample().recoveryPointAgeMs).toBeGreaterThan(29_000)
+    expect(sample().source?.state).toBe('SILENT')
+    await world.stop()
+  })
+
+  test('a source that lives is shown as it is with its next heartbeat', async () => {
+    const { world, vda, sample, nowMs } = await restarted('stop', 0)
+    await world.time.pass(30_000)
+    const clockSkew = { estimateMs: 0, errorMs: 1 }
+    world.heartbeatWith({ clockSkew }, lineOf(vda, { consistentAsOfMs: nowMs() }))
+    await world.time.pass(600)
+    expect(sample()).toMatchObject({
+      source: { state: 'STREAMING' },
+      stages: { mirrorMs: 0 },
+      pendingWrites: 0,
+    })
+    expect(sample().recoveryPointAgeMs).toBeLessThan(1_000)
+    await world.stop()
+  })
+})

@@ -2,11 +2,13 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { assert, type Fault, MiB } from '@blockferry/runtime'
 import type { DiskDescriptor, JudgeContext, Lineage, Position } from '@blockferry/disk-stream'
 import type { Lsn } from '@blockferry/segment-log'
-import type { ImageCut, StreamBase } from '../disk/disk.ts'
+import type { ImageCut, SourceView, StreamBase } from '../disk/disk.ts'
 import { applierFault } from '../faults.ts'
 import type { ImageIdentity } from '../ports.ts'
 
-const formatVersion = 1
+/** 2: with `source`. */
+const formatVersion = 2
+const formatVersionMin = 1
 /** Unpacked. What would not be read back is not written: bounds memory at both ends. */
 const bodyBytesMax = 64 * MiB
 
@@ -34,7 +36,12 @@ export interface CheckpointDisk {
   /** First record of this disk left in Kafka B. */
   readonly parkedFrom: bigint | null
   readonly base: StreamBase | null
+  /** The newest heartbeat, with the skew it told: after a restart with a dead source the age goes on from there. */
+  readonly source: RememberedSource | null
 }
+
+/** Monotonic time is this process's own. */
+export type RememberedSource = Omit<SourceView, 'arrivedMonotonicMs'>
 
 export interface CheckpointBody {
   /** Topic id of the mirrored updates: offsets mean nothing in another topic of the same name. */
@@ -86,7 +93,12 @@ export function decodeCheckpoint(record: Buffer): CheckpointBody {
     replayFrom: Lsn
     disks: CheckpointDisk[]
   }
-  assert(plain.formatVersion === formatVersion, 'the checkpoint was written by this format version')
-  const { topicId, replayFrom, disks } = plain
+  const version = plain.formatVersion
+  assert(
+    version >= formatVersionMin && version <= formatVersion,
+    'the checkpoint is of a known format version',
+  )
+  const { topicId, replayFrom } = plain
+  const disks = version < 2 ? plain.disks.map((line) => ({ ...line, source: null })) : plain.disks
   return { topicId, cursors: new Map(plain.cursors), replayFrom, disks }
 }

@@ -68,6 +68,24 @@ function lineOf(number: number): CheckpointDisk {
     appliedKafkaOffset: BigInt(random.uint32()),
     parkedFrom: BigInt(random.uint32()),
     base: { generation, topicId: 'topic', kafkaPartition: 3, kafkaOffset: BigInt(random.uint32()) },
+    source: {
+      agentId: stamp.agentId,
+      stampCounter: random.uint32(),
+      sourceTimeMs: 1_700_000_000_000 + random.uint32(),
+      arrivedAtMs: 1_700_000_000_000 + random.uint32(),
+      clockSkew: { estimateMs: random.uint32() / 7, errorMs: random.uint32() / 7 },
+      disk: {
+        diskId,
+        state: 'STREAMING',
+        code: null,
+        position: { ...position, sequence: random.uint32(), chain: random.uint32() },
+        consistentAsOfMs: 1_700_000_000_000 + random.uint32(),
+        spooledEvents: random.uint32(),
+        spooledBytes: random.uint32(),
+        oldestSpooledAtMs: 1_700_000_000_000 + random.uint32(),
+        progress: null,
+      },
+    },
   }
 }
 

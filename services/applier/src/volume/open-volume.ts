@@ -1,7 +1,8 @@
 import { accept, type JudgeContext, judge, noteStamp, type UpdateSet } from '@blockferry/disk-stream'
-import { assert } from '@blockferry/runtime'
+import { assert, type Clock } from '@blockferry/runtime'
 import { decodeRecord } from '@blockferry/schemas'
 import type { Frame } from '@blockferry/segment-log'
+import type { SourceView } from '../disk/disk.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierDeps } from '../ports.ts'
 import { takeAccepted } from './accepted-set.ts'
@@ -10,6 +11,7 @@ import {
   type CheckpointDisk,
   decodeCheckpoint,
   emptyCheckpoint,
+  type RememberedSource,
 } from './checkpoint-body.ts'
 import { Journal } from './journal.ts'
 import { decodeJournalFrame, type JournalFrame } from './journal-frame.ts'
@@ -49,7 +51,7 @@ export async function openVolume(deps: ApplierDeps, options: ApplierOptions): Pr
     logger: deps.logger,
     isOurs: (diskId) => deps.targets.pathOf(diskId) !== null,
   })
-  restore(volume, checkpoint)
+  restore(volume, checkpoint, deps.clock)
   // What the page cache shows was not necessarily synced by the process before: now it is (D1).
   await opened.log.sync()
   const replayed = await replay(volume, checkpoint)
@@ -72,7 +74,7 @@ export async function openVolume(deps: ApplierDeps, options: ApplierOptions): Pr
   return volume
 }
 
-function restore(volume: Volume, checkpoint: CheckpointBody): void {
+function restore(volume: Volume, checkpoint: CheckpointBody, clock: Clock): void {
   volume.topicId = checkpoint.topicId
   for (const [kafkaPartition, kafkaOffset] of checkpoint.cursors)
     volume.cursors.set(kafkaPartition, kafkaOffset)
@@ -93,8 +95,15 @@ function restore(volume: Volume, checkpoint: CheckpointBody): void {
     disk.identity = line.identity
     disk.kafkaPartition = line.kafkaPartition
     disk.base = line.base
+    disk.source = line.source === null ? null : sourceViewOf(line.source, clock)
     restoreParked(disk.diskId, line, volume)
   }
+}
+
+/** A heartbeat is as old as it was, and by the time in which nobody listened. */
+function sourceViewOf(source: RememberedSource, clock: Clock): SourceView {
+  const sinceArrivalMs = Math.max(0, clock.wallMs() - source.arrivedAtMs)
+  return { ...source, arrivedMonotonicMs: clock.monotonicMs() - sinceArrivalMs }
 }
 
 /** What was left in Kafka B is fetched again, whatever the reason was. */

@@ -1,3 +1,4 @@
+import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { KiB } from '@blockferry/runtime'
 import { emptyLineage, type Position } from '@blockferry/disk-stream'
@@ -133,10 +134,18 @@ describe('the checkpoint', () => {
           appliedKafkaOffset: 7n,
           parkedFrom: null,
           base: { generation: 1, topicId: 'topic', kafkaPartition: 3, kafkaOffset: 0n },
+          source: null,
         },
       ],
     }
     expect(decodeCheckpoint(encodeCheckpoint(body))).toEqual(body)
+  })
+
+  test('of format version 1 is still read, without a source that it did not know of', () => {
+    const line = { diskId: 'vda', applied: emptyLineage, appliedKafkaOffset: { kafkaOffset: '7' } }
+    const plain = { formatVersion: 1, topicId: 'topic', cursors: [], replayFrom: 4096, disks: [line] }
+    const body = decodeCheckpoint(zstdCompressSync(Buffer.from(JSON.stringify(plain))))
+    expect(body.disks).toEqual([{ ...line, appliedKafkaOffset: 7n, source: null }])
   })
 
   test('is written once for all who asked while a write flew', async () => {

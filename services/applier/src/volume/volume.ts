@@ -2,12 +2,17 @@ import { AssertionError } from '@blockferry/runtime'
 import type { ControlSlots } from '@blockferry/storage'
 import { DelayWindow } from '../lag/delay-window.ts'
 import { CutBoard } from '../apply/cut-board.ts'
-import { Disk } from '../disk/disk.ts'
+import { Disk, type SourceView } from '../disk/disk.ts'
 import { type Halt, type HaltOrigin, haltOf } from '../disk/halt.ts'
 import { stateOf } from '../disk/disk-state.ts'
 import { catalogue } from '../error-catalogue.ts'
 import type { ApplierLogger } from '../ports.ts'
-import { type CheckpointBody, checkpointTooLarge, encodeCheckpoint } from './checkpoint-body.ts'
+import {
+  type CheckpointBody,
+  checkpointTooLarge,
+  encodeCheckpoint,
+  type RememberedSource,
+} from './checkpoint-body.ts'
 import { CheckpointWriter } from './checkpoint-writer.ts'
 import type { Journal } from './journal.ts'
 import type { RecoveryPointIndex } from './recovery-point-index.ts'
@@ -201,5 +206,11 @@ function checkpointOf(disk: Disk, end: number): CheckpointBody['disks'][number] 
     appliedKafkaOffset: disk.appliedKafkaOffset,
     parkedFrom: disk.parked?.fromKafkaOffset ?? null,
     base: disk.base,
+    source: disk.source === null ? null : rememberedOf(disk.source),
   }
+}
+
+function rememberedOf(source: SourceView): RememberedSource {
+  const { arrivedMonotonicMs: _, ...remembered } = source
+  return remembered
 }
