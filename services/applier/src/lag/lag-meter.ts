@@ -1,5 +1,5 @@
 import type { Clock } from '@blockferry/runtime'
-import type { Position } from '@blockferry/disk-stream'
+import { isSamePosition, type Position } from '@blockferry/disk-stream'
 import type { Disk } from '../disk/disk.ts'
 import { groupStateOf, isOpenable, stateOf } from '../disk/disk-state.ts'
 import type { ApplierOptions } from '../options.ts'
@@ -147,6 +147,6 @@ function idleAsOfMs(disk: Disk): number | null {
   const applied = disk.applied.applied
   const position = source?.disk.position ?? null
   if (source === null || position === null || applied === null || disk.frames.length > 0) return null
-  const same = position.generationId === applied.generationId && position.sequence === applied.sequence
-  return same ? source.disk.consistentAsOfMs : null
+  // With the chain: equal numbers of another history say nothing of this image.
+  return isSamePosition(position, applied) ? source.disk.consistentAsOfMs : null
 }

@@ -3,6 +3,7 @@ import { type Heartbeat, type HeartbeatDisk, noteStamp, type Position } from '@b
 import type { Disk, SourceView } from '../disk/disk.ts'
 import type { ApplierOptions } from '../options.ts'
 import type { Volume } from '../volume/volume.ts'
+import { divergenceOf } from './diverged-heartbeat.ts'
 import type { GapHealer } from './gap-healer.ts'
 import type { ReceiveBatch } from './receive-batch.ts'
 
@@ -59,6 +60,7 @@ export class Heartbeats {
       disk.source = source
       disk.pace.note(source.sourceTimeMs, source.disk.position)
       this.#watch(disk, source)
+      this.#compare(disk, source)
       // Nothing is missing: a record that could not be read did not belong to this disk.
       const { position } = source.disk
       const whole = position !== null && holdsThrough(disk, position)
@@ -99,6 +101,12 @@ export class Heartbeats {
     const generation = inCurrent ? (current?.number ?? 0) : overdue.generation
     const generationId = inCurrent ? (current?.id ?? '') : overdue.generationId
     return { generation, generationId, fromSequence: inCurrent ? (applied?.sequence ?? 0) + 1 : 1 }
+  }
+
+  /** A2. */
+  #compare(disk: Disk, { disk: { position } }: SourceView): void {
+    const diverged = position === null ? null : divergenceOf(disk.received.applied, position)
+    if (diverged !== null) this.#healer.onHalt(disk, diverged, { mayReread: false })
   }
 
   #viewOf(heartbeat: Heartbeat, disk: HeartbeatDisk): SourceView {
