@@ -24,6 +24,11 @@ const counters: readonly (readonly [keyof ApplierStats, string, string])[] = [
   ['journalFailures', 'applier_journal_failures_total', 'Group commits that failed.'],
   ['reportsSent', 'applier_position_reports_total', 'Position reports published.'],
   ['lagClientsDropped', 'applier_lag_clients_dropped_total', 'Feed clients closed for reading too slowly.'],
+  [
+    'lagClientsRefused',
+    'applier_lag_clients_refused_total',
+    'Feed clients closed because there were too many.',
+  ],
 ]
 
 /** Gauges and counters, read off the applier when scraped. */
@@ -60,6 +65,7 @@ function watchVolume(metrics: Metrics, applier: Applier): void {
   gauge('applier_recovery_points', 'Recovery points in the index.', () => volume.index.count)
   gauge('applier_void_cuts', 'Recovery points found void since start.', () => volume.cuts.voidCount)
   gauge('applier_lag_clients', 'Clients of the live feed.', () => volume.stats.lagClients)
+  gauge('applier_lag_buffered_bytes', 'Left unread by all of them.', () => volume.stats.lagBufferedBytes)
   const p99 = (window: typeof volume.commitTimes) => (window.percentiles(performance.now()).p99 ?? 0) / 1000
   gauge('applier_commit_p99_seconds', 'Append and fdatasync of a group commit, last minute.', () =>
     p99(volume.commitTimes),

@@ -2,8 +2,8 @@ import websocket, { type WebSocket } from '@fastify/websocket'
 import { MiB } from '@blockferry/runtime'
 import type { HttpEdge } from '@blockferry/runtime/service'
 import type { Applier } from '../applier.ts'
-import type { Disk } from '../disk/disk.ts'
 import type { LagMessage, LagSample } from '../lag/lag-sample.ts'
+import { type LagFilter, type LagFrame, LagFrames, matches } from './lag-frames.ts'
 
 /*
  * The live feed. Invariants:
@@ -11,22 +11,32 @@ import type { LagMessage, LagSample } from '../lag/lag-sample.ts'
  * L1  A client whose buffer is full is closed with 1013; nothing is ever queued for it beyond that, and no
  *     other client notices.
  * L2  A client that answers no ping is gone.
- * L3  One sample of a disk is measured and encoded once a second, however many clients watch.
+ * L3  One sample of a disk is measured and encoded once a second, and one message put together per filter,
+ *     however many clients watch.
+ * L4  What all clients together leave unread has a limit, too: at it the slowest are closed with 1013. Those
+ *     closed count until they are gone; before a second lot has to go, the first is cut off.
  */
+
+export interface LagFeedLimits {
+  readonly clientsMax: number
+  /** Bytes that a client may leave unread. */
+  readonly bufferedBytesMax: number
+  /** Bytes that all clients together may leave unread. */
+  readonly bufferedBytesTotalMax: number
+}
 
 /** Bytes that a client may leave unread. */
 export const bufferedBytesMax = 4 * MiB
-export const clientsMax = 1_000
+export const lagFeedLimits: LagFeedLimits = {
+  clientsMax: 1_000,
+  bufferedBytesMax,
+  bufferedBytesTotalMax: 32 * MiB,
+}
 const updateMs = 1_000
 const pingMs = 15_000
 /** A closing handshake that is not answered ends the connection. */
 const closeMsMax = 5_000
 const closeCode = { tryAgainLater: 1013, goingAway: 1001 } as const
-
-export interface LagFilter {
-  readonly disk?: string | undefined
-  readonly group?: string | undefined
-}
 
 interface Client {
   readonly socket: WebSocket
@@ -40,37 +50,36 @@ export interface LagFeed {
   close(): void
 }
 
-/** A sample without the time it was taken at: what has to differ for an update. */
-function essence(sample: LagSample): string {
-  const { sampledAt: _sampledAt, ...rest } = sample
-  return JSON.stringify(rest)
-}
-
-export function matches(sample: Pick<LagSample, 'diskId' | 'groupId'>, filter: LagFilter): boolean {
-  if (filter.disk !== undefined && sample.diskId !== filter.disk) return false
-  return filter.group === undefined || sample.groupId === filter.group
-}
-
 export function messageOf(type: LagMessage['type'], disks: readonly LagSample[]): LagMessage {
   return { type, sampledAt: new Date().toISOString(), disks }
 }
 
 class Feed implements LagFeed {
   readonly #applier: Applier
+  readonly #limits: LagFeedLimits
+  readonly #frames: LagFrames
   readonly #clients = new Set<Client>()
-  readonly #shown = new Map<string, string>()
+  /** Closed by us and not gone yet, oldest first: what is queued for them is still held. */
+  readonly #leaving = new Set<WebSocket>()
   readonly #timers: NodeJS.Timeout[]
   readonly #stopListening: () => void
 
-  constructor(applier: Applier) {
+  constructor(applier: Applier, limits: LagFeedLimits) {
     this.#applier = applier
+    this.#limits = limits
+    this.#frames = new LagFrames(applier.lag)
     this.#timers = [setInterval(() => this.#update(), updateMs), setInterval(() => this.#ping(), pingMs)]
-    this.#stopListening = applier.volume.onStateChange((disk) => this.#stateChanged(disk))
+    this.#stopListening = applier.volume.onStateChange((disk) => {
+      if (this.#clients.size > 0) this.#broadcast(this.#frames.stateChange(disk), disk)
+    })
   }
 
   join(socket: WebSocket, filter: LagFilter): void {
-    if (this.#clients.size >= clientsMax) {
-      socket.close(closeCode.tryAgainLater, 'too many clients')
+    // An error is always followed by close.
+    socket.on('error', () => socket.terminate())
+    if (this.#clients.size >= this.#limits.clientsMax) {
+      this.#applier.volume.stats.lagClientsRefused += 1
+      this.#end(socket, 'too many clients')
       return
     }
     const client: Client = { socket, filter, alive: true }
@@ -79,11 +88,9 @@ class Feed implements LagFeed {
     socket.on('pong', () => {
       client.alive = true
     })
-    // An error is always followed by close.
-    socket.on('error', () => socket.terminate())
     socket.on('close', () => this.#leave(client))
-    const disks = this.#applier.lag.samples().filter((sample) => matches(sample, filter))
-    this.#send(client, messageOf('snapshot', disks))
+    this.#send(client, this.#frames.snapshot())
+    this.#fit()
   }
 
   close(): void {
@@ -93,50 +100,60 @@ class Feed implements LagFeed {
   }
 
   #update(): void {
-    if (this.#clients.size === 0) return
-    const changed = this.#applier.lag.samples().filter((sample) => this.#isNews(sample))
+    if (this.#clients.size > 0) this.#broadcast(this.#frames.update(), null)
+    else this.#fit()
+  }
+
+  /** To everybody, or to those who watch this disk. */
+  #broadcast(frame: LagFrame, only: Pick<LagSample, 'diskId' | 'groupId'> | null): void {
     for (const client of this.#clients) {
-      this.#send(
-        client,
-        messageOf(
-          'update',
-          changed.filter((sample) => matches(sample, client.filter)),
-        ),
-      )
+      if (only === null || matches(only, client.filter)) this.#send(client, frame)
     }
+    this.#fit()
   }
 
-  #isNews(sample: LagSample): boolean {
-    const now = essence(sample)
-    if (this.#shown.get(sample.diskId) === now) return false
-    this.#shown.set(sample.diskId, now)
-    return true
-  }
-
-  #stateChanged(disk: Disk): void {
-    if (this.#clients.size === 0) return
-    const sample = this.#applier.lag.sample(disk)
-    for (const client of this.#clients) {
-      if (matches(sample, client.filter)) this.#send(client, messageOf('update', [sample]))
-    }
-  }
-
-  #send(client: Client, message: LagMessage): void {
-    const { socket } = client
+  #send(client: Client, frame: LagFrame): void {
+    const { socket, filter } = client
     if (socket.readyState !== socket.OPEN) return
-    if (socket.bufferedAmount > bufferedBytesMax) {
-      this.#applier.volume.stats.lagClientsDropped += 1
-      this.#drop(client)
-      return
+    if (socket.bufferedAmount > this.#limits.bufferedBytesMax) this.#drop(client)
+    else socket.send(frame.for(filter), { binary: false })
+  }
+
+  /** L4. */
+  #fit(): void {
+    const { stats } = this.#applier.volume
+    let buffered = 0
+    for (const { socket } of this.#clients) buffered += socket.bufferedAmount
+    for (const socket of this.#leaving) buffered += socket.bufferedAmount
+    stats.lagBufferedBytes = buffered
+    const total = this.#limits.bufferedBytesTotalMax
+    if (buffered <= total) return
+    for (const socket of this.#leaving) {
+      if (buffered <= total) return
+      buffered -= socket.bufferedAmount
+      this.#leaving.delete(socket)
+      socket.terminate()
     }
-    socket.send(JSON.stringify(message))
+    const slowest = [...this.#clients].toSorted((a, b) => b.socket.bufferedAmount - a.socket.bufferedAmount)
+    for (const client of slowest) {
+      if (buffered <= total) return
+      buffered -= client.socket.bufferedAmount
+      this.#drop(client)
+    }
   }
 
   /** L1. */
   #drop(client: Client): void {
+    this.#applier.volume.stats.lagClientsDropped += 1
     this.#leave(client)
-    client.socket.close(closeCode.tryAgainLater, 'reads too slowly')
-    setTimeout(() => client.socket.terminate(), closeMsMax).unref()
+    this.#end(client.socket, 'reads too slowly')
+  }
+
+  #end(socket: WebSocket, reason: string): void {
+    this.#leaving.add(socket)
+    socket.on('close', () => this.#leaving.delete(socket))
+    socket.close(closeCode.tryAgainLater, reason)
+    setTimeout(() => socket.terminate(), closeMsMax).unref()
   }
 
   #ping(): void {
@@ -161,9 +178,14 @@ class Feed implements LagFeed {
 }
 
 /** Serves `WS /v1/lag` beside `GET /v1/lag`. */
-export async function serveLagFeed(edge: HttpEdge, applier: Applier, schema: object): Promise<LagFeed> {
+export async function serveLagFeed(
+  edge: HttpEdge,
+  applier: Applier,
+  options: { readonly schema: object; readonly limits: LagFeedLimits },
+): Promise<LagFeed> {
+  const { schema, limits } = options
   await edge.register(websocket, { options: { maxPayload: 1_024 } })
-  const feed = new Feed(applier)
+  const feed = new Feed(applier, limits)
   edge.route<{ Querystring: LagFilter }>({
     method: 'GET',
     url: '/v1/lag',

@@ -3,7 +3,7 @@ import type { Fault } from '@blockferry/runtime'
 import type { HttpEdge } from '@blockferry/runtime/service'
 import type { Applier } from '../applier.ts'
 import { serveDisks } from './disk-routes.ts'
-import { type LagFeed, serveLagFeed } from './lag-feed.ts'
+import { type LagFeed, type LagFeedLimits, lagFeedLimits, serveLagFeed } from './lag-feed.ts'
 import { lagMessageSchema } from './lag-schema.ts'
 import { serveRecoveryPoints } from './recovery-point-routes.ts'
 
@@ -24,8 +24,12 @@ export function statusOfFault(fault: Fault): number {
 }
 
 /** Everything the applier serves besides health and metrics. */
-export async function serveApplier(edge: HttpEdge, applier: Applier): Promise<LagFeed> {
-  const feed = await serveLagFeed(edge, applier, lagRoute)
+export async function serveApplier(
+  edge: HttpEdge,
+  applier: Applier,
+  limits: LagFeedLimits = lagFeedLimits,
+): Promise<LagFeed> {
+  const feed = await serveLagFeed(edge, applier, { schema: lagRoute, limits })
   serveDisks(edge, applier)
   serveRecoveryPoints(edge, applier)
   const page = readFileSync(new URL('page.html', import.meta.url), 'utf8')

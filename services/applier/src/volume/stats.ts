@@ -22,6 +22,8 @@ export interface ApplierStats {
   reportsSent: number
   lagClients: number
   lagClientsDropped: number
+  lagClientsRefused: number
+  lagBufferedBytes: number
 }
 
 export function newStats(): ApplierStats {
@@ -48,5 +50,7 @@ export function newStats(): ApplierStats {
     reportsSent: 0,
     lagClients: 0,
     lagClientsDropped: 0,
+    lagClientsRefused: 0,
+    lagBufferedBytes: 0,
   }
 }
