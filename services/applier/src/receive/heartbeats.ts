@@ -105,8 +105,10 @@ export class Heartbeats {
 
   /** A2. */
   #compare(disk: Disk, { disk: { position } }: SourceView): void {
-    const diverged = position === null ? null : divergenceOf(disk.received.applied, position)
-    if (diverged !== null) this.#healer.onHalt(disk, diverged, { mayReread: false })
+    if (position === null) return
+    const verdict = divergenceOf(disk.received.applied, position)
+    const { generation } = position
+    if (verdict !== null) this.#healer.onHalt(disk, { verdict, generation, reread: false })
   }
 
   #viewOf(heartbeat: Heartbeat, disk: HeartbeatDisk): SourceView {
