@@ -3,21 +3,9 @@ import { faultsOf } from '@blockferry/runtime'
 
 /** Every code the tap agent itself reports; those of its packages are in their own catalogues. */
 export const catalogue = {
-  DISKS_INVALID: {
-    summary: 'The list of disks in the configuration cannot be read.',
-    nextCommand: 'Correct BLOCKFERRY_DISKS: id=vda,source=/path/vda.raw,size=1G;id=vdb,source=/path/vdb.raw',
-  },
-  STATE_DIRECTORY_LOCKED: {
-    summary: 'Another tap agent holds the state directory; two writers would break the order of the stream.',
-    nextCommand: 'Stop the other agent, or give this one a state directory of its own.',
-  },
   SOURCE_SIZE_INVALID: {
     summary: 'The source is not a whole number of 512-byte sectors, or has another size than configured.',
     nextCommand: 'Resize it: truncate --size=%512 SOURCE; or correct size= of the disk.',
-  },
-  SOURCE_READ_ONLY: {
-    summary: 'The source cannot be opened for writing.',
-    nextCommand: 'Give the agent write permission on the source: ls -l SOURCE',
   },
   SPOOL_FRAME_INVALID: {
     summary: 'A frame of the spool has a right checksum and a wrong content; the disk is synchronised anew.',

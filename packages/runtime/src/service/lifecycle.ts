@@ -9,7 +9,7 @@
  * The process always ends through here, so its exit status always says why.
  */
 import { catalogue } from '../error-catalogue.ts'
-import { Fault } from '../errors.ts'
+import { faultsOf } from '../errors.ts'
 import { ConfigFault, HelpRequested } from './config-fault.ts'
 import { createLogger, type Logger } from './logger.ts'
 
@@ -122,9 +122,8 @@ async function aborted(signal: AbortSignal): Promise<void> {
 function limitStop(logger: Logger, signal: AbortSignal): void {
   signal.addEventListener('abort', () => {
     setTimeout(() => {
-      const { nextCommand } = catalogue.STOP_TIMED_OUT
-      const fault = new Fault('STOP_TIMED_OUT', `not stopped after ${stopMsMax} ms`, { nextCommand })
-      exit(logger, reportFailure(fault, logger))
+      const timedOut = faultsOf(catalogue)('STOP_TIMED_OUT', `not stopped after ${stopMsMax} ms`)
+      exit(logger, reportFailure(timedOut, logger))
     }, stopMsMax)
   })
 }
