@@ -104,6 +104,8 @@ test('an allocation map is cut at its limit and ascends from its start', async (
 
 test('a disk that cannot be served is refused with its own code', async () => {
   await expect(openRawFile({ path, readOnly: false })).rejects.toMatchObject({ code: 'DISK_MISSING' })
+  const homeless = { path: join(path, 'disk.raw'), readOnly: false, createSizeBytes: 512 }
+  await expect(openRawFile(homeless)).rejects.toMatchObject({ code: 'DISK_MISSING' })
   await mkdir(path)
   await expect(openRawFile({ path, readOnly: true })).rejects.toMatchObject({ code: 'DISK_KIND_UNSUPPORTED' })
   await rm(path, { recursive: true })

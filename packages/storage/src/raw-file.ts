@@ -16,6 +16,9 @@ export const sectorBytes = 512
 /** Largest piece in which zeroes are written where the file system cannot zero by itself. */
 export const zeroPieceBytesMax = 1 * MiB
 
+/** What the kernel says of a file, or a directory, that we may not write. */
+const notWritable: readonly string[] = ['EACCES', 'EROFS', 'EPERM']
+
 const fstatAsync = promisify(fstat)
 
 export interface RawFileOptions {
@@ -40,7 +43,7 @@ export async function openRawFile(options: RawFileOptions): Promise<RawFile> {
   const { path, readOnly, createSizeBytes } = options
   if (createSizeBytes !== undefined && !readOnly && !exists(path)) {
     assertDiskSize(path, createSizeBytes)
-    await createSparseFile(path, createSizeBytes)
+    await createMissing(path, createSizeBytes)
   }
   refuseOtherKinds(path)
   const fd = openDescriptor(path, readOnly)
@@ -58,6 +61,18 @@ export async function openRawFile(options: RawFileOptions): Promise<RawFile> {
   } catch (error) {
     closeSync(fd)
     throw error
+  }
+}
+
+async function createMissing(path: string, sizeBytes: number): Promise<void> {
+  try {
+    await createSparseFile(path, sizeBytes)
+  } catch (error) {
+    const code = codeOf(error)
+    if (notWritable.includes(code)) throw readOnlyFault(path, error)
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
+    const message = `${path} cannot be created: its directory does not exist`
+    throw fault('DISK_MISSING', message, { cause: error, details: { path } })
   }
 }
 
@@ -79,8 +94,7 @@ function openDescriptor(path: string, readOnly: boolean): number {
   try {
     return openSync(path, readOnly ? constants.O_RDONLY : constants.O_RDWR)
   } catch (error) {
-    const refused = ['EACCES', 'EROFS', 'EPERM'].includes(codeOf(error))
-    throw refused && !readOnly ? readOnlyFault(path, error) : error
+    throw notWritable.includes(codeOf(error)) && !readOnly ? readOnlyFault(path, error) : error
   }
 }
 

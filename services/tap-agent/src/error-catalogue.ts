@@ -4,8 +4,8 @@ import { faultsOf } from '@blockferry/runtime'
 /** Every code the tap agent itself reports; those of its packages are in their own catalogues. */
 export const catalogue = {
   SOURCE_SIZE_INVALID: {
-    summary: 'The source is not a whole number of 512-byte sectors, or has another size than configured.',
-    nextCommand: 'Resize it: truncate --size=%512 SOURCE; or correct size= of the disk.',
+    summary: 'The source has another size than configured.',
+    nextCommand: 'See stat -c %s SOURCE, then correct size= of the disk, or leave it out.',
   },
   SPOOL_FRAME_INVALID: {
     summary: 'A frame of the spool has a right checksum and a wrong content; the disk is synchronised anew.',

@@ -6,6 +6,7 @@ import type { ClockSkew, Position } from '@blockferry/disk-stream'
 import { assert, type Clock, codeOf, Fault, type Random } from '@blockferry/runtime'
 import { type CutGroup, CutScheduler, groupsOf, type RecoveryPoint } from '../cut/cut-scheduler.ts'
 import type { ShipHint } from '../disk/control-record.ts'
+import { catalogue } from '../error-catalogue.ts'
 import { rethrowAssertion } from '../disk/disk-modes.ts'
 import type { StreamAuthority, TapDiskDeps, TapDiskOptions } from '../disk/disk-ports.ts'
 import { type DiskStatus, TapDisk } from '../disk/tap-disk.ts'
@@ -46,6 +47,11 @@ export interface TapAgentOptions {
   readonly disks: readonly TapDiskOptions[]
   /** 0: only on demand. */
   readonly cutIntervalMs: number
+}
+
+/** An error of the kernel keeps its own code, and has no command of its own. */
+function nextCommandOf(error: unknown): string {
+  return error instanceof Fault ? error.nextCommand : catalogue.LOCAL_STORAGE_FAILED.nextCommand
 }
 
 /** The side of the shipper the agent needs; a thread away in production. */
@@ -122,7 +128,7 @@ export class TapAgent implements ShipperListener {
     } catch (error) {
       rethrowAssertion(error)
       const message = error instanceof Error ? error.message : String(error)
-      const nextCommand = error instanceof Fault ? error.nextCommand : ''
+      const nextCommand = nextCommandOf(error)
       const refused = { diskId, groupId, code: codeOf(error), message, nextCommand }
       if (this.#unserved.get(diskId)?.message !== message) this.#deps.observer?.diskRefused?.(refused)
       this.#unserved.set(diskId, refused)
