@@ -1,4 +1,4 @@
-import type { HttpEdge } from '@blockferry/runtime/service'
+import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { Link, LinkSettings } from './link.ts'
 
 const linkSchema = {
@@ -36,7 +36,11 @@ export function serveLink(app: HttpEdge, link: Link, onChange: (settings: LinkSe
   app.route({
     method: 'PUT',
     url,
-    schema: { summary: 'Cuts, restores, slows or delays the link.', body: linkSchema, response },
+    schema: {
+      summary: 'Cuts, restores, slows or delays the link.',
+      body: linkSchema,
+      response: { ...response, ...problemResponses({ 400: 'INVALID_REQUEST' }) },
+    },
     handler: async (request) => {
       // Complete: the schema has put the defaults in.
       link.set(request.body as LinkSettings)

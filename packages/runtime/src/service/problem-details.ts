@@ -30,6 +30,16 @@ export const problemSchema = {
   },
 } as const
 
+/** The problems a route answers, by status, as its OpenAPI description lists them. */
+export function problemResponses(
+  why: Readonly<Record<number, string>>,
+): Readonly<Record<string, { readonly description: string; readonly content: object }>> {
+  const content = { [problemContentType]: { schema: problemSchema } }
+  return Object.fromEntries(
+    Object.entries(why).map(([status, description]) => [status, { description, content }]),
+  )
+}
+
 interface ProblemOptions {
   readonly status: number
   readonly code: string

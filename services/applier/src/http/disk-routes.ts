@@ -1,5 +1,4 @@
-import type { HttpEdge } from '@blockferry/runtime/service'
-import { problemSchema } from '@blockferry/runtime/service'
+import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { Position } from '@blockferry/disk-stream'
 import type { Applier } from '../applier.ts'
 import type { Disk } from '../disk/disk.ts'
@@ -98,7 +97,7 @@ export function serveDisks(edge: HttpEdge, applier: Applier): void {
     schema: {
       summary: 'One disk.',
       params: { type: 'object', required: ['id'], properties: { id: { type: 'string' } } },
-      response: { 200: diskSchema, 404: problemSchema },
+      response: { 200: diskSchema, ...problemResponses({ 404: 'UNKNOWN_DISK' }) },
     },
     handler: async (request) => {
       const disk = applier.volume.disks.get(request.params.id)

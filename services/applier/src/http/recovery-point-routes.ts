@@ -1,4 +1,4 @@
-import type { HttpEdge } from '@blockferry/runtime/service'
+import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { Applier } from '../applier.ts'
 import { isOpenable } from '../disk/disk-state.ts'
 import type { RecoveryPoint, RecoveryPointQuery } from '../volume/recovery-point-index.ts'
@@ -109,6 +109,7 @@ export function serveRecoveryPoints(edge: HttpEdge, applier: Applier): void {
         nextCursor: nullable({ type: 'string' }),
       },
     },
+    ...problemResponses({ 400: 'INVALID_REQUEST' }),
   }
   edge.route<{ Querystring: Query }>({
     method: 'GET',

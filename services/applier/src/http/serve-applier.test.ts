@@ -55,6 +55,12 @@ async function served(): Promise<{ world: TargetWorld; edge: HttpEdge; feed: Lag
   return { world, edge, feed }
 }
 
+interface OpenApi {
+  readonly paths: Readonly<
+    Record<string, { get?: { responses: Record<string, { content?: Record<string, object> }> } }>
+  >
+}
+
 /** A feed client and the messages it got. */
 async function watch(
   edge: HttpEdge,
@@ -148,6 +154,18 @@ describe('the applier’s REST', () => {
       expect.arrayContaining(['/v1/lag', '/v1/disks', '/v1/recovery-points']),
     )
     expect((await edge.inject('/')).body).toContain('<title>Blockferry')
+  })
+
+  test('describes every problem that a route answers, as problem+json', async () => {
+    const { edge } = await served()
+    const { paths } = (await edge.inject('/openapi.json')).json<OpenApi>()
+    const problemsOf = (path: string) =>
+      Object.entries(paths[path]?.get?.responses ?? {})
+        .filter(([, { content }]) => content !== undefined && 'application/problem+json' in content)
+        .map(([status]) => status)
+    expect(problemsOf('/v1/disks/{id}')).toEqual(['404'])
+    expect(problemsOf('/v1/lag')).toEqual(['400'])
+    expect(problemsOf('/v1/recovery-points')).toEqual(['400'])
   })
 })
 

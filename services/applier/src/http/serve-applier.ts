@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Fault } from '@blockferry/runtime'
-import type { HttpEdge } from '@blockferry/runtime/service'
+import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { Applier } from '../applier.ts'
 import { serveDisks } from './disk-routes.ts'
 import { type LagFeed, type LagFeedLimits, lagFeedLimits, serveLagFeed } from './lag-feed.ts'
@@ -16,7 +16,7 @@ const lagRoute = {
     additionalProperties: false,
     properties: { disk: { type: 'string' }, group: { type: 'string' } },
   },
-  response: { 200: lagMessage },
+  response: { 200: lagMessage, ...problemResponses({ 400: 'INVALID_REQUEST' }) },
 }
 
 export function statusOfFault(fault: Fault): number {

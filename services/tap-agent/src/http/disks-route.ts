@@ -1,5 +1,5 @@
 import { catalogue as ownCatalogue, fault } from '../error-catalogue.ts'
-import type { HttpEdge } from '@blockferry/runtime/service'
+import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { TapAgent, UnservedDisk } from '../agent/tap-agent.ts'
 import type { DiskStatus } from '../disk/tap-disk.ts'
 
@@ -55,7 +55,12 @@ export function serveDisks(edge: HttpEdge, agent: TapAgent): void {
   )
   edge.get<{ Params: { id: string } }>(
     '/v1/disks/:id',
-    { schema: { summary: 'One disk of this agent.', response: { 200: diskSchema } } },
+    {
+      schema: {
+        summary: 'One disk of this agent.',
+        response: { 200: diskSchema, ...problemResponses({ 404: 'UNKNOWN_DISK' }) },
+      },
+    },
     async ({ params }) => {
       const view = viewsOf(agent).find(({ diskId }) => diskId === params.id)
       if (view === undefined) throw fault('UNKNOWN_DISK', `no disk ${params.id}`)

@@ -1,4 +1,4 @@
-import type { HttpEdge } from '@blockferry/runtime/service'
+import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { TapAgent } from '../agent/tap-agent.ts'
 
 const nullable = (schema: object): object => ({ anyOf: [schema, { type: 'null' }] })
@@ -17,14 +17,22 @@ const pointSchema = {
   },
 } as const
 
+/** A cut needs no name, so a request needs no body. */
 const bodySchema = {
-  type: 'object',
+  type: ['object', 'null'],
   additionalProperties: false,
   properties: {
     name: { type: 'string', minLength: 1, maxLength: 255 },
     requestId: { type: 'string', minLength: 1, maxLength: 255 },
   },
 } as const
+
+const problems = problemResponses({
+  400: 'INVALID_REQUEST',
+  404: 'UNKNOWN_GROUP',
+  409: 'CUT_NOT_POSSIBLE: a member is not in step with its stream; nothing was cut.',
+  503: 'CUT_LOST: a member’s spool failed before the cut was written.',
+})
 
 /** `POST /v1/groups/:id/recovery-points`: a recovery point of a group, or of a disk alone by its id, now. */
 export function serveRecoveryPoints(edge: HttpEdge, agent: TapAgent): void {
@@ -35,7 +43,7 @@ export function serveRecoveryPoints(edge: HttpEdge, agent: TapAgent): void {
         summary: 'Cuts a recovery point of a group, or of a disk alone by its id, at this instant.',
         description: 'Repeating a request with the same requestId answers with the same recovery point.',
         body: bodySchema,
-        response: { 201: pointSchema },
+        response: { 201: pointSchema, ...problems },
       },
     },
     async ({ body, params }, reply) => {

@@ -15,11 +15,13 @@ import {
   topicNames,
 } from '@blockferry/replication-log'
 import {
+  faultySegmentFiles,
   localPublishedLength,
   MemorySegmentDirectory,
-  openMemorySegmentLog,
   openSegmentFollowerOn,
+  openSegmentLogOn,
   type PublishedLength,
+  type SegmentFaultPlan,
 } from '@blockferry/segment-log'
 import { decodeRecord, encodePositionReport, encodeStreamRequest } from '@blockferry/schemas'
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
@@ -62,13 +64,22 @@ export class AgentBench {
   life = new Life()
   agent: TapAgent | null = null
   shipper: Shipper | null = null
+  /** Asked before each call on a spool's files: how the state volume fails. */
+  spoolFault: SegmentFaultPlan = () => null
+  readonly #groupId: string | null
   #remote = 0
 
   constructor(
     seed: number,
-    options: { readonly diskIds: readonly string[]; readonly spoolBytesMax?: number },
+    options: {
+      readonly diskIds: readonly string[]
+      readonly spoolBytesMax?: number
+      /** Of all disks; without it each is alone. */
+      readonly groupId?: string
+    },
   ) {
     this.world = new World(seed)
+    this.#groupId = options.groupId ?? null
     this.spoolBytesMax = options.spoolBytesMax ?? 32 * MiB
     this.cluster = new MemoryCluster({
       clock: this.world.clock(this.#outside),
@@ -158,13 +169,15 @@ export class AgentBench {
       return {
         openDevice: async () => openMemoryDevice({ sizeBytes: this.sizeBytes, medium: disk, step }),
         openSlots: () => openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB }),
-        openSpool: () =>
-          openMemorySegmentLog({ directory: spool, limits, random: world.random, step, published }),
+        openSpool: () => {
+          const files = faultySegmentFiles(spool.open(step), (operation) => this.spoolFault(operation))
+          return openSegmentLogOn(files, { limits, random: world.random, published })
+        },
       }
     }
     const disks = [...this.#media.keys()].map((diskId) => ({
       diskId,
-      groupId: null,
+      groupId: this.#groupId,
       provisioning: 'thin' as const,
       segmentBytes,
       spoolBytesMax: this.spoolBytesMax,
