@@ -35,7 +35,7 @@ const sourceOf = (id: string) => join(directory, `${id}.raw`)
 const socketOf = (name: string) => join(directory, `${name}.sock`)
 
 function startAgent(name: string, disks: readonly string[]): ServiceProcess {
-  return new ServiceProcess('tap-agent', {
+  return new ServiceProcess('services/tap-agent/src/main.ts', {
     settings: {
       KAFKA_BROKERS: nobody,
       STATE_DIRECTORY: join(directory, name),

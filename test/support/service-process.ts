@@ -6,8 +6,8 @@ import { waitFor } from '@blockferry/cli'
 
 const root = resolve(import.meta.dirname, '../..')
 const startDeadlineMs = 60_000
-
-export type ServiceName = 'tap-agent' | 'aggregator' | 'applier'
+/** Longer than any service may take to stop. */
+const endDeadlineMs = 20_000
 
 /** One line of a service's log. */
 export interface LogLine {
@@ -17,15 +17,17 @@ export interface LogLine {
   readonly [field: string]: unknown
 }
 
-/** A service as an operator starts it: its `main.ts` in a process, configured by environment and flags alone. */
+/** A service as an operator starts it: its `main.ts` in a process, told by environment and flags alone. */
 export class ServiceProcess implements AsyncDisposable {
   readonly child: ChildProcess
   readonly lines: LogLine[] = []
-  /** Of the process, once it ended and all its output was read. */
-  readonly status: Promise<number | null>
+  /** Lines for people, like those of --help. */
+  readonly text: string[] = []
+  readonly #closed: Promise<number | null>
 
   constructor(
-    service: ServiceName,
+    /** From the repository's root. */
+    main: string,
     options: {
       /** Without the BLOCKFERRY_ prefix. */
       readonly settings: Readonly<Record<string, string>>
@@ -35,32 +37,47 @@ export class ServiceProcess implements AsyncDisposable {
     const env: Record<string, string> = { PATH: process.env['PATH'] ?? '' }
     env['NODE_COMPILE_CACHE'] = join(root, 'node_modules/.cache/compiled')
     for (const [name, value] of Object.entries(options.settings)) env[`BLOCKFERRY_${name}`] = value
-    const main = join(root, 'services', service, 'src/main.ts')
-    this.child = spawn(process.execPath, [main, ...(options.args ?? [])], {
+    this.child = spawn(process.execPath, [join(root, main), ...(options.args ?? [])], {
       env,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'inherit'],
     })
     const { stdout } = this.child
     if (stdout === null) throw new Error('the service has no pipe')
-    createInterface({ input: stdout }).on('line', (line) => this.lines.push(JSON.parse(line) as LogLine))
-    this.status = once(this.child, 'close').then(([code]) => code as number | null)
+    createInterface({ input: stdout }).on('line', (line) => {
+      if (line.startsWith('{')) this.lines.push(JSON.parse(line) as LogLine)
+      else this.text.push(line)
+    })
+    this.#closed = once(this.child, 'close').then(([code]) => code as number | null)
+  }
+
+  /** The line of its log that tells of an event, once it is there. */
+  async told(event: string): Promise<LogLine> {
+    const find = () => this.lines.find((line) => line.event === event)
+    await waitFor(() => find() !== undefined || this.child.exitCode !== null, {
+      what: `the service to tell of "${event}"`,
+      deadlineMs: startDeadlineMs,
+      explain: () => JSON.stringify(this.lines),
+    })
+    const line = find()
+    if (line === undefined) throw new Error(`the service ended: ${JSON.stringify(this.lines)}`)
+    return line
   }
 
   /** The HTTP address, once the service says that it listens. */
   async http(): Promise<string> {
-    const listening = () => this.lines.find(({ event }) => event === 'listening')
-    await waitFor(() => listening() !== undefined || this.child.exitCode !== null, {
-      what: 'the service to listen',
-      deadlineMs: startDeadlineMs,
-      explain: () => JSON.stringify(this.lines),
-    })
-    const line = listening()
-    if (line === undefined) throw new Error(`the service ended: ${JSON.stringify(this.lines)}`)
-    return String(line['http'])
+    return String((await this.told('listening'))['http'])
+  }
+
+  /** Its exit status, once all its output was read; null when it had to be killed. */
+  async status(): Promise<number | null> {
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), endDeadlineMs)
+    const code = await this.#closed
+    clearTimeout(timer)
+    return code
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGTERM')
-    await this.status
+    await this.status()
   }
 }

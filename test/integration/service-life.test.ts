@@ -1,0 +1,213 @@
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type LogLine, ServiceProcess } from '../support/service-process.ts'
+
+/*
+ * How the processes begin and end, as a supervisor and an operator see it: exit status and log. Kafka is
+ * away all the time; no service needs it to start or to stop.
+ */
+
+/** Nobody listens on the discard port of this machine. */
+const refusing = '127.0.0.1:9'
+/** Takes every connection and never says a word. */
+const silent = createServer()
+const mainOf = (service: string) => `services/${service}/src/main.ts`
+const misbehaving = 'test/support/lifecycle-main.ts'
+const stopMsMax = 10_000
+
+let directory = ''
+/** Takes its ten seconds while the other tests run. */
+let neverStops: ServiceProcess
+const started: ServiceProcess[] = []
+
+function start(...args: ConstructorParameters<typeof ServiceProcess>): ServiceProcess {
+  const service = new ServiceProcess(...args)
+  started.push(service)
+  return service
+}
+
+function silentAddress(): string {
+  return `127.0.0.1:${(silent.address() as AddressInfo).port}`
+}
+
+function faultNames(line: LogLine): readonly string[] {
+  return (line['faults'] as readonly { readonly name: string }[]).map(({ name }) => name).toSorted()
+}
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'blockferry-life-'))
+  await once(silent.listen(0, '127.0.0.1'), 'listening')
+  neverStops = start(misbehaving, { settings: {}, args: ['never-stops'] })
+  await neverStops.told('listening')
+  neverStops.child.kill('SIGTERM')
+})
+
+afterAll(async () => {
+  for (const service of started) await service[Symbol.asyncDispose]()
+  silent.close()
+  await rm(directory, { recursive: true })
+})
+
+describe('a wrong configuration', () => {
+  const wrong = {
+    'tap-agent': {
+      settings: {
+        KAFKA_BROKRES: 'a:1',
+        SPOOL_BYTES_MAX: '12',
+        HTTP_LISTEN: 'nowhere',
+        DISKS: 'id=/,source=/x;id=vda,source=/y,size=513',
+      },
+      faults: [
+        '--kafka-brokers (BLOCKFERRY_KAFKA_BROKERS)',
+        '--nonsense',
+        '--state-directory (BLOCKFERRY_STATE_DIRECTORY)',
+        'BLOCKFERRY_HTTP_LISTEN',
+        'BLOCKFERRY_KAFKA_BROKRES',
+        'BLOCKFERRY_SPOOL_BYTES_MAX',
+        'disks',
+        'disks',
+        'nbdSocket',
+      ],
+    },
+    aggregator: {
+      settings: { KAFKA_BROKERS: 'nowhere', WINDOW_MS: '0', STATE_DIRECTORY: '/x' },
+      faults: [
+        '--nonsense',
+        'BLOCKFERRY_KAFKA_BROKERS',
+        'BLOCKFERRY_STATE_DIRECTORY',
+        'BLOCKFERRY_WINDOW_MS',
+      ],
+    },
+    applier: {
+      settings: { KAFKA_BROKERS: 'a:1', DISKS: 'vda', JOURNAL_BYTES_MAX: 'much' },
+      faults: [
+        '--nonsense',
+        '--state-directory (BLOCKFERRY_STATE_DIRECTORY)',
+        'BLOCKFERRY_DISKS',
+        'BLOCKFERRY_JOURNAL_BYTES_MAX',
+      ],
+    },
+  }
+
+  test.each(Object.entries(wrong))(
+    'ends the %s with status 78 and names every fault, those of flags and file too',
+    async (name, { faults, settings }) => {
+      const file = join(directory, `${name}.yaml`)
+      await writeFile(file, 'colour: red\n')
+      const service = start(mainOf(name), { settings, args: ['--nonsense', '--config', file] })
+      expect(await service.status()).toBe(78)
+      const told = service.lines.filter(({ level }) => level === 'fatal')
+      expect(told).toHaveLength(1)
+      const [line] = told
+      expect(line).toMatchObject({ event: 'config-invalid', service: name, err: { code: 'CONFIG_INVALID' } })
+      const expected = [...faults, `colour in ${file}`].toSorted()
+      expect(faultNames(line as LogLine)).toEqual(expected)
+      for (const fault of expected) expect(line?.msg).toContain(fault)
+    },
+  )
+
+  test('is not read at all when help is asked for', async () => {
+    const service = start(mainOf('aggregator'), { settings: {}, args: ['--help'] })
+    expect(await service.status()).toBe(0)
+    expect(service.text.join('\n')).toContain('--kafka-brokers')
+  })
+})
+
+describe('an orderly stop', () => {
+  const settingsOf = (name: string): Readonly<Record<string, string>> => {
+    const own: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+      'tap-agent': {
+        STATE_DIRECTORY: join(directory, 'tap-agent'),
+        NBD_SOCKET: join(directory, 'nbd.sock'),
+        DISKS: `id=vda,source=${join(directory, 'vda.raw')},size=64K`,
+      },
+      applier: { STATE_DIRECTORY: join(directory, 'applier') },
+    }
+    return own[name] ?? {}
+  }
+
+  for (const name of ['tap-agent', 'aggregator', 'applier']) {
+    test.each([
+      { signal: 'SIGTERM', away: 'refuses', brokers: () => refusing },
+      { signal: 'SIGINT', away: 'is silent', brokers: () => silentAddress() },
+    ] as const)(
+      `of the ${name} by $signal ends with status 0 while Kafka $away`,
+      async ({ brokers, signal }) => {
+        const settings = { ...settingsOf(name), KAFKA_BROKERS: brokers() }
+        const service = start(mainOf(name), { settings })
+        await service.http()
+        service.child.kill(signal)
+        expect(await service.status()).toBe(0)
+        expect(service.lines).toContainEqual(expect.objectContaining({ event: 'stopping', signal }))
+        expect(service.lines).toContainEqual(expect.objectContaining({ event: 'stopped' }))
+      },
+    )
+  }
+
+  test('comes of a closed standard input, where that was asked for', async () => {
+    const settings = { EXIT_WITH_STDIN: '1' }
+    const service = start(misbehaving, { settings, args: ['runs'] })
+    await service.told('listening')
+    service.child.stdin?.end()
+    expect(await service.status()).toBe(0)
+    expect(service.lines).toContainEqual(expect.objectContaining({ event: 'stopped' }))
+  })
+
+  test('is possible while starting', async () => {
+    const service = start(misbehaving, { settings: {}, args: ['waits-in-start'] })
+    await service.told('starting')
+    service.child.kill('SIGTERM')
+    expect(await service.status()).toBe(0)
+  })
+})
+
+describe('any other end has status 1 and a line that says why', () => {
+  test.each([
+    {
+      way: 'fails-while-running',
+      line: { event: 'failed', err: { code: 'DISK_LOCKED', nextCommand: 'lslocks' } },
+    },
+    { way: 'breaks-an-invariant', line: { event: 'failed', err: { type: 'AssertionError' } } },
+    { way: 'throws-later', line: { event: 'crashed', err: { message: 'from a callback' } } },
+  ])('$way', async ({ line, way }) => {
+    const service = start(misbehaving, { settings: {}, args: [way] })
+    expect(await service.status()).toBe(1)
+    expect(service.lines.find(({ level }) => level === 'fatal')).toMatchObject(line)
+  })
+
+  test('a state directory in use names its holder', async () => {
+    const settings = { KAFKA_BROKERS: refusing, STATE_DIRECTORY: join(directory, 'shared') }
+    const first = start(mainOf('applier'), { settings })
+    await first.http()
+    const second = start(mainOf('applier'), { settings })
+    expect(await second.status()).toBe(1)
+    const holder = first.child.pid
+    expect(second.lines.find(({ level }) => level === 'fatal')).toMatchObject({
+      err: { code: 'STATE_LOCKED', details: { holder } },
+    })
+  })
+
+  test('a second signal does not wait for the first one’s stop', async () => {
+    const service = start(misbehaving, { settings: {}, args: ['never-stops'] })
+    await service.told('listening')
+    service.child.kill('SIGTERM')
+    await service.told('stopping')
+    service.child.kill('SIGINT')
+    expect(await service.status()).toBe(1)
+    expect(service.lines).toContainEqual(expect.objectContaining({ event: 'stop-forced', signal: 'SIGINT' }))
+  })
+
+  test('a stop that does not end is ended at its limit', async () => {
+    expect(await neverStops.status()).toBe(1)
+    const [stopping, ended] = ['stopping', 'failed'].map((event) =>
+      neverStops.lines.find((line) => line.event === event),
+    )
+    expect(ended).toMatchObject({ err: { code: 'STOP_TIMED_OUT' } })
+    const tookMs = Date.parse(String(ended?.['time'])) - Date.parse(String(stopping?.['time']))
+    expect(tookMs).toBeGreaterThanOrEqual(stopMsMax - 100)
+  })
+})
