@@ -30,7 +30,7 @@ export const catalogue = {
   },
   STATE_VOLUME_FAILED: {
     summary:
-      'The control slots could not be written for 30 s; writes are refused, for nothing would remember them.',
+      'The control slots cannot be written: nothing would remember a write. Writes wait 30 s and are refused then; a disk that starts is not served.',
     nextCommand: 'Check space and health of the state volume: df, dmesg.',
   },
   LOCAL_STORAGE_FAILED: {

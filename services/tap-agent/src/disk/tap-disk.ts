@@ -8,19 +8,19 @@ import {
   type RecoveryPointEvent,
   type TapState,
 } from '@blockferry/disk-stream'
-import type { SegmentLog, SegmentLogRecovery } from '@blockferry/segment-log'
 import type { BlockDevice } from '@blockferry/storage'
 import { appendEvents } from './append-events.ts'
 import { createAppendLatency } from './append-latency.ts'
 import type { ControlRecord } from './control-record.ts'
-import { ControlStore } from './control-store.ts'
 import { DiskModes, notConvergingCount, rethrowAssertion } from './disk-modes.ts'
 import type { ShippedReport, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
 import { GuestPath } from './guest-path.ts'
+import { closeAll, examine, type Opened, openParts, positionOf } from './opening.ts'
 import { readBackExtent } from './read-back.ts'
-import { type SpoolScan, scanSpool } from './recovery.ts'
+import type { SpoolScan } from './recovery.ts'
 import { SpoolKeeper } from './spool-keeper.ts'
 import { emptyAppendedState, type AppendedFrame, type SpoolWriter } from './spool-writer.ts'
+import { fault } from '../error-catalogue.ts'
 import { SegmentIndex } from '../spool/segment-index.ts'
 
 /** What people and heartbeats see of a disk; spool figures against Kafka are the shipper's to add. */
@@ -40,13 +40,6 @@ export interface DiskStatus {
   readonly received: Position | null
   readonly spoolBytes: number
   readonly progress: HeartbeatDisk['progress']
-}
-
-interface Opened {
-  readonly device: BlockDevice
-  readonly log: SegmentLog
-  readonly recovery: SegmentLogRecovery
-  readonly control: ControlStore
 }
 
 export class TapDisk {
@@ -109,11 +102,17 @@ export class TapDisk {
    */
   static async open(deps: TapDiskDeps, options: TapDiskOptions): Promise<TapDisk> {
     const opened = await openParts(deps)
-    const { scan, lostCode } = await examine(opened, { deps, options })
-    const index = scan?.index ?? new SegmentIndex(options.segmentBytes)
-    const disk = new TapDisk(deps, options, { opened, index })
-    await disk.#recover(scan, lostCode)
-    return disk
+    try {
+      const { scan, lostCode } = await examine(opened, { deps, options })
+      const index = scan?.index ?? new SegmentIndex(options.segmentBytes)
+      const disk = new TapDisk(deps, options, { opened, index })
+      await disk.#recover(scan, lostCode)
+      return disk
+    } catch (error) {
+      // What stays open keeps the source's lock, and the next try finds it held by this very process.
+      await closeAll([opened.log, opened.control, opened.device])
+      throw error
+    }
   }
 
   get sizeBytes(): number {
@@ -134,17 +133,27 @@ export class TapDisk {
       const endPosition = lostCode === null ? before.endPosition : positionOf(scan)
       const aheadCode = lostCode ?? before.aheadCode
       const ahead = { mode: 'AHEAD', aheadCode, endPosition } as const
-      await control.update({ ...ahead, ...this.#clampedHints(), bootId, cleanShutdown: false })
+      await this.#record({ ...ahead, ...this.#clampedHints(), bootId, cleanShutdown: false })
       this.#attach()
       this.#modes.serveAhead()
       return
     }
-    await control.update({ bootId, cleanShutdown: false })
+    await this.#record({ bootId, cleanShutdown: false })
     const ownEnd = scan?.last?.generation.id === generation.id ? scan.last : null
     const writer = this.#modes.newWriter(generation, ownEnd?.state ?? emptyAppendedState(generation))
     this.#attach()
     if (!wasClean && ownEnd !== null && scan !== null) await this.#readBackInDoubt(scan)
     if (this.#modes.writer === writer && !writer.stopped) this.#modes.serveNumbered(writer)
+  }
+
+  /** Nothing is served before it is durable (T5). */
+  async #record(patch: Partial<ControlRecord>): Promise<void> {
+    try {
+      await this.#opened.control.update(patch)
+    } catch (error) {
+      rethrowAssertion(error)
+      throw fault('STATE_VOLUME_FAILED', 'the control slots cannot be written', { cause: error })
+    }
   }
 
   /** A corrupt spool was cut: what pointed beyond its end points to its end, so that it is not found corrupt again. */
@@ -331,52 +340,6 @@ export class TapDisk {
     await log.close()
     await control.close()
     await this.device.close()
-  }
-}
-
-function positionOf(scan: SpoolScan | null): Position | null {
-  if (scan?.last === null || scan === null) return null
-  const { generation, state } = scan.last
-  const { sequence, chain } = state.point
-  return { generation: generation.number, generationId: generation.id, sequence, chain }
-}
-
-async function openParts(deps: TapDiskDeps): Promise<Opened> {
-  const opened: (() => Promise<void>)[] = []
-  try {
-    const device = await deps.openDevice()
-    opened.push(() => device.close())
-    const slots = await deps.openSlots()
-    opened.push(() => slots.close())
-    const control = new ControlStore(slots, deps.bootId)
-    // After a power loss anything past what was durable may be bad, not only the end (T3).
-    const { bootId, durableThroughLsn } = control.current
-    const { log, recovery } = await deps.openSpool(bootId === deps.bootId ? undefined : durableThroughLsn)
-    return { device, log, recovery, control }
-  } catch (error) {
-    for (const close of opened) await close()
-    throw error
-  }
-}
-
-/** Reads the spool and says whether continuity is lost, and why (T5, S5). */
-async function examine(
-  opened: Opened,
-  disk: { readonly deps: TapDiskDeps; readonly options: TapDiskOptions },
-): Promise<{ readonly scan: SpoolScan | null; readonly lostCode: string | null }> {
-  const { control, log, recovery } = opened
-  const { bootId, durableThroughLsn, cleanShutdown, generation } = control.current
-  try {
-    const scan = await scanSpool(log, disk.options.segmentBytes)
-    const hostRestarted = bootId !== disk.deps.bootId && !cleanShutdown && !control.isNew
-    const endsEarly = recovery.corruptAtLsn !== null || log.appendedThrough < durableThroughLsn
-    const isNewer = (scan.last?.generation.number ?? 0) > (generation?.number ?? 0)
-    if (endsEarly || isNewer) return { scan, lostCode: 'SPOOL_CORRUPT' }
-    return { scan, lostCode: hostRestarted ? 'HOST_RESTARTED' : null }
-  } catch (error) {
-    rethrowAssertion(error)
-    disk.deps.observer?.trouble?.(disk.options.diskId, error)
-    return { scan: null, lostCode: 'SPOOL_CORRUPT' }
   }
 }
 

@@ -55,6 +55,8 @@ export class DiskBench {
   > &
     BenchOptions
   readonly observed: string[] = []
+  /** What incarnations opened and did not close. */
+  readonly stillOpen: string[] = []
   bootId = 'boot-1'
   kafkaAway = false
   mints = 0
@@ -133,7 +135,7 @@ export class DiskBench {
       stamp: () => ({ agentId: 'agent', counter: 1 }),
       openDevice: async () => {
         const device = openMemoryDevice({ sizeBytes, medium: this.medium, step })
-        return this.options.wrapDevice?.(device) ?? device
+        return this.#watched('device', this.options.wrapDevice?.(device) ?? device)
       },
       openSlots: () => {
         const file = this.slots.open(step)
@@ -141,17 +143,21 @@ export class DiskBench {
           if (this.options.slotsFail?.() === true) throw Object.assign(new Error('EIO'), { code: 'EIO' })
           await file.writeAt(position, data)
         }
-        return openControlSlots({ file: { ...file, writeAt }, slotBytes: 8 * KiB })
+        const watched = this.#watched('slots', { ...file, writeAt })
+        return openControlSlots({ file: watched, slotBytes: 8 * KiB })
       },
-      openSpool: (scanFrom) =>
-        openMemorySegmentLog({
+      openSpool: async (scanFrom) => {
+        const opened = await openMemorySegmentLog({
           directory: this.spool,
           limits: { segmentBytes, bytesMax: spoolBytesMax },
           random: world.random,
           step,
           published: this.#published,
           ...(scanFrom === undefined ? {} : { scanFrom }),
-        }),
+        })
+        this.#watched('spool', opened.log)
+        return opened
+      },
       authority: { mint: (request) => this.#mint(request, step) },
       shipping: {
         attach: (attached) => {
@@ -162,6 +168,18 @@ export class DiskBench {
       },
       observer,
     }
+  }
+
+  /** Takes note of an opened part until it is closed. */
+  #watched<T extends { close(): Promise<void> }>(name: string, part: T): T {
+    this.stillOpen.push(name)
+    const close = part.close.bind(part)
+    part.close = () => {
+      const at = this.stillOpen.indexOf(name)
+      if (at >= 0) this.stillOpen.splice(at, 1)
+      return close()
+    }
+    return part
   }
 
   async #mint(request: MintRequest, step: () => Promise<void>): Promise<Minted> {

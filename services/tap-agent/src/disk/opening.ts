@@ -1,0 +1,75 @@
+/*
+ * What one disk is opened from: its source, its spool, its control slots; and what they say of the past (T5, S5).
+ */
+import type { Position } from '@blockferry/disk-stream'
+import type { SegmentLog, SegmentLogRecovery } from '@blockferry/segment-log'
+import type { BlockDevice } from '@blockferry/storage'
+import { ControlStore } from './control-store.ts'
+import { rethrowAssertion } from './disk-modes.ts'
+import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
+import { type SpoolScan, scanSpool } from './recovery.ts'
+
+/** The open parts of one disk. */
+export interface Opened {
+  readonly device: BlockDevice
+  readonly log: SegmentLog
+  readonly recovery: SegmentLogRecovery
+  readonly control: ControlStore
+}
+
+interface Closable {
+  close(): Promise<void>
+}
+
+/** Opens all parts, or none. @throws what opening any of them throws */
+export async function openParts(deps: TapDiskDeps): Promise<Opened> {
+  const opened: Closable[] = []
+  try {
+    const device = await deps.openDevice()
+    opened.push(device)
+    const slots = await deps.openSlots()
+    opened.push(slots)
+    const control = new ControlStore(slots, deps.bootId)
+    // After a power loss anything past what was durable may be bad, not only the end (T3).
+    const { bootId, durableThroughLsn } = control.current
+    const { log, recovery } = await deps.openSpool(bootId === deps.bootId ? undefined : durableThroughLsn)
+    return { device, log, recovery, control }
+  } catch (error) {
+    await closeAll(opened)
+    throw error
+  }
+}
+
+/** Closes every part, also after one that cannot be closed; why the disk was not opened is told by its opener. */
+export async function closeAll(parts: readonly Closable[]): Promise<void> {
+  await Promise.allSettled(parts.map((part) => part.close()))
+}
+
+/** Reads the spool and says whether continuity is lost, and why (T5, S5). */
+export async function examine(
+  opened: Opened,
+  disk: { readonly deps: TapDiskDeps; readonly options: TapDiskOptions },
+): Promise<{ readonly scan: SpoolScan | null; readonly lostCode: string | null }> {
+  const { control, log, recovery } = opened
+  const { bootId, durableThroughLsn, cleanShutdown, generation } = control.current
+  try {
+    const scan = await scanSpool(log, disk.options.segmentBytes)
+    const hostRestarted = bootId !== disk.deps.bootId && !cleanShutdown && !control.isNew
+    const endsEarly = recovery.corruptAtLsn !== null || log.appendedThrough < durableThroughLsn
+    const isNewer = (scan.last?.generation.number ?? 0) > (generation?.number ?? 0)
+    if (endsEarly || isNewer) return { scan, lostCode: 'SPOOL_CORRUPT' }
+    return { scan, lostCode: hostRestarted ? 'HOST_RESTARTED' : null }
+  } catch (error) {
+    rethrowAssertion(error)
+    disk.deps.observer?.trouble?.(disk.options.diskId, error)
+    return { scan: null, lostCode: 'SPOOL_CORRUPT' }
+  }
+}
+
+/** Where the spool ends; null when it is empty or cannot be read. */
+export function positionOf(scan: SpoolScan | null): Position | null {
+  if (scan?.last === null || scan === null) return null
+  const { generation, state } = scan.last
+  const { sequence, chain } = state.point
+  return { generation: generation.number, generationId: generation.id, sequence, chain }
+}
