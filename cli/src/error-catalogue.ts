@@ -34,6 +34,10 @@ export const catalogue = {
     summary: 'A source file exists with another size than --disk asks for.',
     nextCommand: 'leave size out, or name another source',
   },
+  SOURCE_MISSING: {
+    summary: 'The source file of a disk that was served before is gone; it is not created anew.',
+    nextCommand: 'mount its file system or put the file back; for a new, empty disk choose another id',
+  },
   SERVICE_UNREACHABLE: {
     summary: 'The service does not answer.',
     nextCommand: 'check that the lab runs, and the address in DIR/ready.json',

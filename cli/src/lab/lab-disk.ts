@@ -15,8 +15,9 @@ export interface LabDisk {
 }
 
 /**
- * Settles paths and sizes; creates a missing source file, sparse.
- * @throws SOURCE_SIZE_DIFFERS; UsageFault when neither size nor source file is there.
+ * Settles paths and sizes; creates the source file of a new disk, sparse. The tap agent's state tells a new one from a
+ * known one whose source is gone: an empty file in its place would be copied over the target.
+ * @throws SOURCE_SIZE_DIFFERS, SOURCE_MISSING; UsageFault when neither size nor source file is there.
  */
 export function prepareDisk(option: DiskOption, paths: LabPaths): LabDisk {
   const source = option.source ?? join(paths.disks, `${option.id}.raw`)
@@ -34,6 +35,9 @@ export function prepareDisk(option: DiskOption, paths: LabPaths): LabDisk {
     throw new UsageFault('start', [
       `--disk id=${id}: ${source} does not exist; expected size=1G to create it`,
     ])
+  }
+  if (existsSync(join(paths.tapState, 'disks', id))) {
+    throw fault('SOURCE_MISSING', `${source} of disk ${id} is gone`, { details: { source } })
   }
   mkdirSync(dirname(source), { recursive: true })
   const file = openSync(source, 'wx')

@@ -57,7 +57,7 @@ const host = '127.0.0.1'
 /**
  * Starts everything; resolves when everything serves. What was started is stopped again when a part fails
  * or the signal aborts.
- * @throws LAB_IN_USE, KAFKA_MISSING, CHILD_NOT_STARTED, CHILD_REFUSED_CONFIG, SOURCE_SIZE_DIFFERS …
+ * @throws LAB_IN_USE, KAFKA_MISSING, CHILD_NOT_STARTED, CHILD_REFUSED_CONFIG, SOURCE_SIZE_DIFFERS, SOURCE_MISSING …
  */
 export async function startLab(options: LabOptions, deps: LabDeps, signal: AbortSignal): Promise<Lab> {
   await using stack = new AsyncDisposableStack()

@@ -5,6 +5,13 @@ export interface Allocation extends Extent {
   readonly kind: 'data' | 'hole'
 }
 
+/** Tells a file from another that took its name. Device numbers do not: they may change with every boot. */
+export interface FileIdentity {
+  readonly inode: string
+  /** When the file was made, ns since the epoch; null where the file system does not record it. */
+  readonly bornAtNs: string | null
+}
+
 /**
  * Local storage of one disk: the source's file at the tap, the target image at the applier
  * (T2, R4). Offsets and lengths are bytes. Every call either does all of its work or throws; a short
@@ -15,6 +22,8 @@ export interface BlockDevice extends AsyncDisposable {
   readonly readOnly: boolean
   /** True when zeroExtent with mayUnmap gives space back. */
   readonly punchesHoles: boolean
+  /** Null for storage that is no file. */
+  readonly fileIdentity: FileIdentity | null
   /** Fills `into` from `byteOffset`. */
   read(byteOffset: number, into: Buffer): Promise<void>
   /** Writes the buffers one after another at `byteOffset`. Durable after the next flush. */

@@ -2,7 +2,7 @@ import { closeSync, constants, fstat, fstatSync, openSync, realpathSync, statSyn
 import { promisify } from 'node:util'
 import { assert, codeOf, MiB } from '@blockferry/runtime'
 import type { Extent } from '@blockferry/disk-stream'
-import type { Allocation, BlockDevice } from './block-device.ts'
+import type { Allocation, BlockDevice, FileIdentity } from './block-device.ts'
 import { createSparseFile } from './durable-create.ts'
 import { fault } from './error-catalogue.ts'
 import { findLockHolder, tryLock } from './native/file-lock.ts'
@@ -31,6 +31,7 @@ export interface RawFileOptions {
 /** A regular file as a disk. */
 export interface RawFile extends BlockDevice {
   readonly path: string
+  readonly fileIdentity: FileIdentity
 }
 
 /**
@@ -57,6 +58,7 @@ export async function openRawFile(options: RawFileOptions): Promise<RawFile> {
       readOnly,
       sizeBytes,
       punchesHoles: !readOnly && probePunchHole(fd, sizeBytes),
+      fileIdentity: identityOf(fd),
     })
   } catch (error) {
     closeSync(fd)
@@ -78,6 +80,11 @@ async function createMissing(path: string, sizeBytes: number): Promise<void> {
 
 function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+function identityOf(fd: number): FileIdentity {
+  const { birthtimeNs, ino } = fstatSync(fd, { bigint: true })
+  return { inode: String(ino), bornAtNs: birthtimeNs > 0n ? String(birthtimeNs) : null }
 }
 
 /** Before opening, for opening a pipe would wait for its other end. */
@@ -131,6 +138,7 @@ interface RawFileFacts {
   readonly readOnly: boolean
   readonly sizeBytes: number
   readonly punchesHoles: boolean
+  readonly fileIdentity: FileIdentity
 }
 
 class RawFileDevice implements RawFile {
@@ -138,6 +146,7 @@ class RawFileDevice implements RawFile {
   readonly readOnly: boolean
   readonly sizeBytes: number
   readonly punchesHoles: boolean
+  readonly fileIdentity: FileIdentity
   readonly #fd: number
   readonly #writes: AdaptiveWrites
   #flushFailure: unknown
@@ -152,6 +161,7 @@ class RawFileDevice implements RawFile {
     this.readOnly = facts.readOnly
     this.sizeBytes = facts.sizeBytes
     this.punchesHoles = facts.punchesHoles
+    this.fileIdentity = facts.fileIdentity
   }
 
   read(byteOffset: number, into: Buffer): Promise<void> {

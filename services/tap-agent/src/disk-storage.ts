@@ -34,7 +34,7 @@ export function diskStorage(place: {
   if (disk === undefined) throw fault('UNKNOWN_DISK', 'the disk is not configured')
   const diskDirectory = join(directory, 'disks', disk.diskId)
   return {
-    openDevice: () => explaining(dirname(disk.source), () => openSource(disk)),
+    openDevice: ({ mayCreate }) => explaining(dirname(disk.source), () => openSource(disk, mayCreate)),
     openSlots: () =>
       explaining(directory, async () => {
         await createDirectory(diskDirectory)
@@ -64,12 +64,12 @@ async function explaining<T>(path: string, open: () => Promise<T>): Promise<T> {
   }
 }
 
-async function openSource(disk: ConfiguredDisk) {
+async function openSource(disk: ConfiguredDisk, mayCreate: boolean) {
   const { sizeBytes, source } = disk
   const device = await openRawFile({
     path: source,
     readOnly: false,
-    ...(sizeBytes === null ? {} : { createSizeBytes: sizeBytes }),
+    ...(sizeBytes === null || !mayCreate ? {} : { createSizeBytes: sizeBytes }),
   })
   if (sizeBytes === null || device.sizeBytes === sizeBytes) return device
   const found = device.sizeBytes

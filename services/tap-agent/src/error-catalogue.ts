@@ -7,6 +7,23 @@ export const catalogue = {
     summary: 'The source has another size than configured.',
     nextCommand: 'See stat -c %s SOURCE, then correct size= of the disk, or leave it out.',
   },
+  SOURCE_MISSING: {
+    summary:
+      'The source of a disk that was served before is gone. It is not created anew: an empty disk would be copied over the target.',
+    nextCommand:
+      'findmnt -T SOURCE; ls -l SOURCE   # mount its file system or put the file back: the disk opens by itself',
+  },
+  SOURCE_RESIZED: {
+    summary:
+      'The source has another size than the disk had when it was last served; this version cannot follow.',
+    nextCommand: 'stat -c %s SOURCE   # put the size back (truncate --size), or give the disk another id',
+  },
+  SOURCE_REPLACED: {
+    summary:
+      'The source is another file than the one last served (restored, copied or moved); the disk is synchronised anew.',
+    nextCommand:
+      'None if the file is the right one: the resync starts by itself. Else stop the agent and put the old one back.',
+  },
   SPOOL_FRAME_INVALID: {
     summary: 'A frame of the spool has a right checksum and a wrong content; the disk is synchronised anew.',
     nextCommand: 'Check the state volume: smartctl -a, dmesg; the resync starts by itself.',

@@ -1,6 +1,7 @@
 import type { Generation, Position } from '@blockferry/disk-stream'
 import type { Lsn } from '@blockferry/segment-log'
 import { fault } from '../error-catalogue.ts'
+import type { KnownSource } from './source.ts'
 
 /** Durable modes; SPOOLING is STREAMING with Kafka away, FAILED is AHEAD with the storage away. */
 export type DurableMode = 'STREAMING' | 'RESYNCING' | 'AHEAD'
@@ -14,7 +15,7 @@ export interface ShipHint {
 
 /** What the control slots of one disk hold (T5). Start-up believes it. */
 export interface ControlRecord {
-  readonly formatVersion: 1
+  readonly formatVersion: 2
   readonly mode: DurableMode
   /** Why the disk is AHEAD; null otherwise. */
   readonly aheadCode: string | null
@@ -28,6 +29,8 @@ export interface ControlRecord {
   readonly durableThroughLsn: Lsn
   /** Last position whose segment was deleted, for whatever reason; durable before the deletion (T6). */
   readonly evictedThrough: Position | null
+  /** The source last served; null until one was, and in records of format 1. */
+  readonly source: KnownSource | null
   readonly bootId: string
   readonly cleanShutdown: boolean
   readonly kafkaPartition: number | null
@@ -40,7 +43,7 @@ export interface ControlRecord {
 
 export function newControlRecord(bootId: string): ControlRecord {
   return {
-    formatVersion: 1,
+    formatVersion: 2,
     mode: 'AHEAD',
     aheadCode: 'AWAITING_KAFKA',
     generation: null,
@@ -48,6 +51,7 @@ export function newControlRecord(bootId: string): ControlRecord {
     endPosition: null,
     durableThroughLsn: 0,
     evictedThrough: null,
+    source: null,
     bootId,
     cleanShutdown: false,
     kafkaPartition: null,
@@ -61,13 +65,21 @@ export function encodeControlRecord(record: ControlRecord): Buffer {
   return Buffer.from(JSON.stringify(record))
 }
 
-/** @throws SPOOL_CORRUPT when the content is no control record: a checksum held, so it was never ours */
+/**
+ * Reads this format and the one before it.
+ * @throws SPOOL_CORRUPT when the content is no control record: a checksum held, so it was never ours
+ */
 export function decodeControlRecord(bytes: Buffer): ControlRecord {
+  const { formatVersion, ...content } = parse(bytes)
+  if (formatVersion === 2) return { ...content, formatVersion }
+  if (formatVersion === 1) return { ...content, formatVersion: 2, source: null }
+  throw fault('SPOOL_CORRUPT', 'the control slots are of another format version')
+}
+
+function parse(bytes: Buffer): Omit<ControlRecord, 'formatVersion'> & { readonly formatVersion: number } {
   try {
-    const record = JSON.parse(bytes.toString()) as ControlRecord
-    if (record.formatVersion === 1) return record
+    return JSON.parse(bytes.toString()) as ControlRecord
   } catch (cause) {
     throw fault('SPOOL_CORRUPT', 'the control slots hold no control record', { cause })
   }
-  throw fault('SPOOL_CORRUPT', 'the control slots are of another format version')
 }

@@ -15,12 +15,13 @@ import { anchorSourceTime } from '@blockferry/disk-stream'
 import { AssertionError, codeOf } from '@blockferry/runtime'
 import type { SegmentLog } from '@blockferry/segment-log'
 import type { BlockDevice } from '@blockferry/storage'
-import { fault } from '../error-catalogue.ts'
+import { catalogue, fault } from '../error-catalogue.ts'
 import type { ControlRecord } from './control-record.ts'
 import type { ControlStore } from './control-store.ts'
 import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
 import { runFullSync } from './full-sync.ts'
 import type { GuestPath, GuestPathOwner } from './guest-path.ts'
+import { openSource } from './source.ts'
 import { createSyncMeter, type SyncMeter } from './sync-meter.ts'
 import { type AppendedFrame, type AppendedState, SpoolWriter, type SpoolWriterDeps } from './spool-writer.ts'
 
@@ -44,7 +45,9 @@ export interface DiskModesDeps {
 }
 
 export interface StorageFailure {
+  /** Why the disk is FAILED, as people see it. */
   readonly code: string
+  /** What the guest gets: its storage's own error. */
   readonly cause: unknown
 }
 
@@ -204,7 +207,7 @@ export class DiskModes implements GuestPathOwner {
   async storageFailed(error: unknown): Promise<void> {
     rethrowAssertion(error)
     const first = this.#failure === null
-    this.#failure ??= { code: codeOf(error), cause: error }
+    this.#failure ??= { code: 'LOCAL_STORAGE_FAILED', cause: error }
     await this.goAhead('LOCAL_STORAGE_FAILED')
     if (!first) return
     this.#requirePath().setRoute({ kind: 'refused', cause: this.#failure.cause })
@@ -215,7 +218,7 @@ export class DiskModes implements GuestPathOwner {
 
   /** FAILED: reads pass until the storage is opened anew, page cache dropped, with back-off (T7). */
   async #reopen(): Promise<void> {
-    const { clock, observer, openDevice } = this.#deps.disk
+    const { clock, observer } = this.#deps.disk
     const path = this.#requirePath()
     for (let retryMs = 1_000; !this.#closing.signal.aborted; retryMs = Math.min(retryMs * 2, 30_000)) {
       await clock.sleep(retryMs, this.#closing.signal)
@@ -223,18 +226,34 @@ export class DiskModes implements GuestPathOwner {
       try {
         path.setDevice(null)
         await this.#device.close()
-        this.#device = await openDevice()
+        await this.#openAgain()
         path.setDevice(this.#device)
         await this.#device.flush()
         break
       } catch (error) {
         rethrowAssertion(error)
         observer?.trouble?.(this.#deps.options.diskId, error)
+        this.#showFailure(codeOf(error) in catalogue ? codeOf(error) : 'LOCAL_STORAGE_FAILED')
       }
     }
     this.#failure = null
     path.setRoute({ kind: 'direct' })
     this.#changed('AHEAD', this.record.aheadCode)
+  }
+
+  /** Another file in the source's place is owed whole, as everything is in AHEAD; it is remembered as the one served. */
+  async #openAgain(): Promise<void> {
+    const { control, disk } = this.#deps
+    const known = this.record.source
+    const { device, isReplaced, source } = await openSource(disk.openDevice, { known, mayCreate: false })
+    this.#device = device
+    if (isReplaced) await control.update({ source, aheadCode: 'SOURCE_REPLACED' })
+  }
+
+  #showFailure(code: string): void {
+    if (this.#failure === null || this.#failure.code === code) return
+    this.#failure = { ...this.#failure, code }
+    this.#changed('FAILED', code)
   }
 
   /**

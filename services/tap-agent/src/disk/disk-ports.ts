@@ -83,8 +83,8 @@ export interface DiskObserver {
 export interface TapDiskDeps {
   readonly clock: Clock
   readonly random: Random
-  /** Opens and locks the source. */
-  readonly openDevice: () => Promise<BlockDevice>
+  /** Opens and locks the source; a missing one is made only when it may be. @throws DISK_MISSING when it may not */
+  readonly openDevice: (options: { readonly mayCreate: boolean }) => Promise<BlockDevice>
   /** Every frame from `scanFromLsn` on is checked when it is given, else the last segment's. */
   readonly openSpool: (
     scanFromLsn: Lsn | undefined,

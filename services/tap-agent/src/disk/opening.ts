@@ -8,6 +8,7 @@ import { ControlStore } from './control-store.ts'
 import { rethrowAssertion } from './disk-modes.ts'
 import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
 import { type SpoolScan, scanSpool } from './recovery.ts'
+import { type KnownSource, openSource } from './source.ts'
 
 /** The open parts of one disk. */
 export interface Opened {
@@ -15,6 +16,9 @@ export interface Opened {
   readonly log: SegmentLog
   readonly recovery: SegmentLogRecovery
   readonly control: ControlStore
+  readonly source: KnownSource
+  /** The source is not the file last served. */
+  readonly isReplaced: boolean
 }
 
 interface Closable {
@@ -25,15 +29,18 @@ interface Closable {
 export async function openParts(deps: TapDiskDeps): Promise<Opened> {
   const opened: Closable[] = []
   try {
-    const device = await deps.openDevice()
-    opened.push(device)
     const slots = await deps.openSlots()
     opened.push(slots)
     const control = new ControlStore(slots, deps.bootId)
+    const { bootId, durableThroughLsn, source: known } = control.current
+    const { device, isReplaced, source } = await openSource(deps.openDevice, {
+      known,
+      mayCreate: control.isNew,
+    })
+    opened.push(device)
     // After a power loss anything past what was durable may be bad, not only the end (T3).
-    const { bootId, durableThroughLsn } = control.current
     const { log, recovery } = await deps.openSpool(bootId === deps.bootId ? undefined : durableThroughLsn)
-    return { device, log, recovery, control }
+    return { device, log, recovery, control, source, isReplaced }
   } catch (error) {
     await closeAll(opened)
     throw error
@@ -50,7 +57,7 @@ export async function examine(
   opened: Opened,
   disk: { readonly deps: TapDiskDeps; readonly options: TapDiskOptions },
 ): Promise<{ readonly scan: SpoolScan | null; readonly lostCode: string | null }> {
-  const { control, log, recovery } = opened
+  const { control, isReplaced, log, recovery } = opened
   const { bootId, durableThroughLsn, cleanShutdown, generation } = control.current
   try {
     const scan = await scanSpool(log, disk.options.segmentBytes)
@@ -58,6 +65,7 @@ export async function examine(
     const endsEarly = recovery.corruptAtLsn !== null || log.appendedThrough < durableThroughLsn
     const isNewer = (scan.last?.generation.number ?? 0) > (generation?.number ?? 0)
     if (endsEarly || isNewer) return { scan, lostCode: 'SPOOL_CORRUPT' }
+    if (isReplaced) return { scan, lostCode: 'SOURCE_REPLACED' }
     return { scan, lostCode: hostRestarted ? 'HOST_RESTARTED' : null }
   } catch (error) {
     rethrowAssertion(error)

@@ -124,7 +124,7 @@ export class TapDisk {
   }
 
   async #recover(scan: SpoolScan | null, lostCode: string | null): Promise<void> {
-    const { control } = this.#opened
+    const { control, source } = this.#opened
     const { bootId } = this.#deps
     const before = control.current
     const wasClean = before.cleanShutdown
@@ -133,12 +133,12 @@ export class TapDisk {
       const endPosition = lostCode === null ? before.endPosition : positionOf(scan)
       const aheadCode = lostCode ?? before.aheadCode
       const ahead = { mode: 'AHEAD', aheadCode, endPosition } as const
-      await this.#record({ ...ahead, ...this.#clampedHints(), bootId, cleanShutdown: false })
+      await this.#record({ ...ahead, ...this.#clampedHints(), bootId, source, cleanShutdown: false })
       this.#attach()
       this.#modes.serveAhead()
       return
     }
-    await this.#record({ bootId, cleanShutdown: false })
+    await this.#record({ bootId, source, cleanShutdown: false })
     const ownEnd = scan?.last?.generation.id === generation.id ? scan.last : null
     const writer = this.#modes.newWriter(generation, ownEnd?.state ?? emptyAppendedState(generation))
     this.#attach()
@@ -306,7 +306,7 @@ export class TapDisk {
   #stateAndCode(): { readonly state: TapState; readonly code: string | null } {
     const { failure, record, refusedCode } = this.#modes
     if (refusedCode !== null) return { state: 'FAILED', code: refusedCode }
-    if (failure !== null) return { state: 'FAILED', code: 'LOCAL_STORAGE_FAILED' }
+    if (failure !== null) return { state: 'FAILED', code: failure.code }
     switch (record.mode) {
       case 'AHEAD':
         return { state: 'AHEAD', code: aheadCodeOf(record) }

@@ -9,6 +9,7 @@ import {
 } from '@blockferry/segment-log'
 import {
   type BlockDevice,
+  type FileIdentity,
   MemoryMedium,
   MemorySlotMedium,
   openControlSlots,
@@ -47,7 +48,7 @@ export interface StreamEntry {
 /** One disk on memory: its media outlive the agent's incarnations. */
 export class DiskBench {
   readonly world: World
-  readonly medium = new MemoryMedium()
+  medium = new MemoryMedium()
   readonly spool: MemorySegmentDirectory
   readonly slots = new MemorySlotMedium()
   readonly options: Required<
@@ -55,6 +56,8 @@ export class DiskBench {
   > &
     BenchOptions
   readonly observed: string[] = []
+  /** The file that the source is, as its file system tells it. */
+  sourceFile: { readonly sizeBytes: number; readonly fileIdentity: FileIdentity | null } | null
   /** What incarnations opened and did not close. */
   readonly stillOpen: string[] = []
   bootId = 'boot-1'
@@ -63,6 +66,7 @@ export class DiskBench {
   attached: { readonly hint: ShipHint | null; readonly kafkaPartition: number } | null = null
   life = new Life()
   #published = localPublishedLength()
+  #inode = 2
   disk: TapDisk | null = null
 
   constructor(options: BenchOptions) {
@@ -74,6 +78,7 @@ export class DiskBench {
       spoolBytesMax: 64 * 512 * KiB,
       ...options,
     }
+    this.sourceFile = { sizeBytes: this.options.sizeBytes, fileIdentity: { inode: '1', bornAtNs: null } }
     this.spool = new MemorySegmentDirectory(
       options.volumeBytes === undefined ? {} : { bytesMax: options.volumeBytes },
     )
@@ -127,15 +132,19 @@ export class DiskBench {
   #deps(observer: DiskObserver): TapDiskDeps {
     const { life, world } = this
     const step = () => world.step(life)
-    const { segmentBytes, sizeBytes, spoolBytesMax } = this.options
+    const { segmentBytes, spoolBytesMax } = this.options
     return {
       clock: world.clock(life),
       random: world.random,
       bootId: this.bootId,
       stamp: () => ({ agentId: 'agent', counter: 1 }),
-      openDevice: async () => {
+      openDevice: async ({ mayCreate }) => {
+        if (this.sourceFile === null && !mayCreate) throw new Fault('DISK_MISSING', 'there is no such file')
+        if (this.sourceFile === null) this.replaceSource(this.options.sizeBytes)
+        const { fileIdentity, sizeBytes } = this.sourceFile ?? fail()
         const device = openMemoryDevice({ sizeBytes, medium: this.medium, step })
-        return this.#watched('device', this.options.wrapDevice?.(device) ?? device)
+        const wrapped = this.options.wrapDevice?.(device) ?? device
+        return this.#watched('device', Object.assign(wrapped, { fileIdentity }))
       },
       openSlots: () => {
         const file = this.slots.open(step)
@@ -168,6 +177,13 @@ export class DiskBench {
       },
       observer,
     }
+  }
+
+  /** Another, empty file takes the source's place. */
+  replaceSource(sizeBytes: number): void {
+    this.medium = new MemoryMedium()
+    this.sourceFile = { sizeBytes, fileIdentity: { inode: String(this.#inode), bornAtNs: null } }
+    this.#inode += 1
   }
 
   /** Takes note of an opened part until it is closed. */
@@ -263,6 +279,10 @@ export class DiskBench {
     this.medium.read(0, image)
     return image
   }
+}
+
+function fail(): never {
+  throw new Error('the source is there')
 }
 
 export function applyEvent(image: Buffer, event: StreamEvent, data: Buffer): void {
