@@ -154,22 +154,33 @@ export class DiskModes implements GuestPathOwner {
     const path = this.#requirePath()
     path.setRoute({ kind: 'parked' })
     this.#syncAbort.abort()
-    const consistentAsOfMs =
-      this.record.mode === 'STREAMING' ? this.sourceTimeMs() : this.record.consistentAsOfMs
+    const consistentAsOfMs = this.#consistentAsOfMs()
     await writer.stop()
-    await this.#remember({
-      mode: 'AHEAD',
-      aheadCode: code,
-      endPosition: writer.position,
-      consistentAsOfMs,
-      aheadCount: this.record.aheadCount + (counts ? 1 : 0),
-    })
+    await this.#remember({ ...this.aheadRecord({ code, counts }), consistentAsOfMs })
     if (this.#closing.signal.aborted) return
     this.#writer = null
     path.setRoute(
       this.#failure === null ? { kind: 'direct' } : { kind: 'refused', cause: this.#failure.cause },
     )
     this.#changed('AHEAD', code)
+  }
+
+  /** What the slots are to say of a disk that goes AHEAD; nothing new when it is. The spool takes nothing any more. */
+  aheadRecord(ahead: { readonly code: string; readonly counts: boolean }): Partial<ControlRecord> {
+    const writer = this.#writer
+    if (this.record.mode === 'AHEAD' || writer === null) return {}
+    return {
+      mode: 'AHEAD',
+      aheadCode: ahead.code,
+      endPosition: writer.position,
+      consistentAsOfMs: this.#consistentAsOfMs(),
+      aheadCount: this.record.aheadCount + (ahead.counts ? 1 : 0),
+    }
+  }
+
+  /** Frozen once the disk is out of step (T7). */
+  #consistentAsOfMs(): number | null {
+    return this.record.mode === 'STREAMING' ? this.sourceTimeMs() : this.record.consistentAsOfMs
   }
 
   /** Makes a change durable, however long it takes; after 30 s what waits for it is refused (G1). */

@@ -1,7 +1,7 @@
-import { codeOf } from '@blockferry/runtime'
+import { codeOf, KiB } from '@blockferry/runtime'
 import { failing } from '@blockferry/storage'
 import { expect, test } from 'vitest'
-import { DiskBench } from '../testing/disk-bench.ts'
+import { DiskBench, pattern } from '../testing/disk-bench.ts'
 import { nbdExportOf } from './nbd-export.ts'
 import type { TapDisk } from './tap-disk.ts'
 
@@ -51,4 +51,43 @@ test('an orderly stop with a disk whose storage is away closes what is left of i
   const { bench, disk } = await failedDisk()
   await bench.world.settle(disk.close())
   expect((await bench.durableRecord()).cleanShutdown).toBe(false)
+})
+
+test('a disk whose flush fails at an orderly stop is owed: its pages may be lost, and only the cache still shows them (T4, T5)', async () => {
+  let flushFails = false
+  const bench = new DiskBench({
+    seed: 2,
+    wrapDevice: (device) =>
+      failing(device, ({ operation }) => (flushFails && operation === 'flush' ? { code: 'EIO' } : null)),
+  })
+  const disk = await bench.openStreaming()
+  await bench.world.settle(disk.path.flush())
+  const data = pattern(4 * KiB, 1)
+  await bench.world.settle(disk.path.change({ kind: 'write', byteOffset: 0, data }, { fua: false }))
+  flushFails = true
+  await bench.world.settle(disk.close())
+  expect(await bench.durableRecord()).toMatchObject({
+    mode: 'AHEAD',
+    aheadCode: 'LOCAL_STORAGE_FAILED',
+    cleanShutdown: false,
+  })
+  // The kernel drops what it could not write: the storage goes back to what it held before.
+  bench.medium.crash({ loseUnflushed: { uint32: () => 1, hex: () => '' } })
+  flushFails = false
+  const again = await bench.open()
+  expect(again.status()).toMatchObject({ state: 'AHEAD', code: 'LOCAL_STORAGE_FAILED' })
+  await bench.tickUntil(() => again.status().state === 'STREAMING', 'STREAMING')
+  expect(await bench.replay()).toEqual(bench.source())
+})
+
+test('a spool whose fdatasync fails at an orderly stop is given up, for what it shows may be lost', async () => {
+  const bench = new DiskBench({ seed: 3 })
+  const disk = await bench.openStreaming()
+  const data = pattern(4 * KiB, 1)
+  await bench.world.settle(disk.path.change({ kind: 'write', byteOffset: 0, data }, { fua: false }))
+  bench.spoolSyncFails = true
+  await bench.world.settle(disk.close())
+  expect(await bench.durableRecord()).toMatchObject({ mode: 'AHEAD', aheadCode: 'SPOOL_FAILED' })
+  bench.spoolSyncFails = false
+  expect((await bench.open()).status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_FAILED' })
 })

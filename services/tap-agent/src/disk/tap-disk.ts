@@ -199,9 +199,13 @@ export class TapDisk {
     this.#deps.shipping.ring(this.options.diskId)
   }
 
-  #spoolTrouble(error: unknown): void {
+  #trouble(error: unknown): void {
     rethrowAssertion(error)
     this.#deps.observer?.trouble?.(this.options.diskId, error)
+  }
+
+  #spoolTrouble(error: unknown): void {
+    this.#trouble(error)
     void this.#modes.goAhead('SPOOL_FAILED')
   }
 
@@ -275,8 +279,7 @@ export class TapDisk {
     try {
       await this.#modes.beginResync()
     } catch (error) {
-      rethrowAssertion(error)
-      this.#deps.observer?.trouble?.(this.options.diskId, error)
+      this.#trouble(error)
     } finally {
       this.#resyncWanted = false
     }
@@ -323,23 +326,41 @@ export class TapDisk {
     await this.path.idle()
     await this.#modes.close()
     await this.#modes.writer?.idle()
-    try {
-      // A disk whose storage failed may be closed already, between two tries to open it.
-      if (this.#modes.failure === null) await this.device.flush()
-      await log.sync()
-      await control.update({
-        cleanShutdown: this.#modes.failure === null,
-        durableThroughLsn: log.durableThrough,
-        shipped: this.#keeper.shipped,
-      })
-    } catch (error) {
-      rethrowAssertion(error)
-      this.#deps.observer?.trouble?.(this.options.diskId, error)
+    const lostCode = await this.#makeDurable()
+    const owed = lostCode === null ? {} : this.#modes.aheadRecord({ code: lostCode, counts: true })
+    const { shipped } = this.#keeper
+    const record = {
+      ...owed,
+      cleanShutdown: lostCode === null,
+      durableThroughLsn: log.durableThrough,
+      shipped,
     }
+    await control.update(record).catch((error: unknown) => this.#trouble(error))
     this.#deps.shipping.detach(this.options.diskId)
     await log.close()
     await control.close()
     await this.device.close()
+  }
+
+  /**
+   * Flushes disk and spool. Null when both hold everything, else why all is owed: after a failed fdatasync the page
+   * cache still shows what the storage may have lost, so no later read-back would find it.
+   */
+  async #makeDurable(): Promise<string | null> {
+    // A disk whose storage failed may be closed already, between two tries to open it.
+    if (this.#modes.failure !== null) return this.#modes.failure.code
+    const flush = async (part: Promise<void>, code: string) => {
+      try {
+        await part
+        return null
+      } catch (error) {
+        this.#trouble(error)
+        return code
+      }
+    }
+    const diskCode = await flush(this.device.flush(), 'LOCAL_STORAGE_FAILED')
+    const spoolCode = await flush(this.#opened.log.sync(), 'SPOOL_FAILED')
+    return diskCode ?? spoolCode
   }
 }
 

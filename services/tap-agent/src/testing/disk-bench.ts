@@ -62,6 +62,8 @@ export class DiskBench {
   readonly stillOpen: string[] = []
   bootId = 'boot-1'
   kafkaAway = false
+  /** True while the state volume takes appends but no fdatasync. */
+  spoolSyncFails = false
   mints = 0
   attached: { readonly hint: ShipHint | null; readonly kafkaPartition: number } | null = null
   life = new Life()
@@ -164,7 +166,12 @@ export class DiskBench {
           published: this.#published,
           ...(scanFrom === undefined ? {} : { scanFrom }),
         })
-        this.#watched('spool', opened.log)
+        const log = this.#watched('spool', opened.log)
+        const sync = log.sync.bind(log)
+        log.sync = async () => {
+          if (this.spoolSyncFails) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+          await sync()
+        }
         return opened
       },
       authority: { mint: (request) => this.#mint(request, step) },
