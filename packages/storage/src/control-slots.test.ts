@@ -86,6 +86,29 @@ test('one rotten slot is reported and the other one read; two are SLOTS_CORRUPT 
   }
 })
 
+test('an owner that can go on without its records begins anew on two bad slots, whatever the length of their file (C4)', async () => {
+  const damages = [
+    async (file: MemorySlotMedium) => file.medium.write(0, Buffer.alloc(2 * slotBytes, 0xff)),
+    (file: MemorySlotMedium) => file.open().replaceAll(Buffer.alloc(100)),
+  ]
+  for (const damage of damages) {
+    const file = new MemorySlotMedium()
+    const reopen = () => openControlSlots({ file: file.open(), slotBytes, whenLost: 'begin-anew' })
+    await (await reopen()).write(Buffer.from('one'))
+    await damage(file)
+    const lost = { newest: null, oneSlotCorrupt: false, bothSlotsCorrupt: true }
+    // Opening alone repairs nothing: a process killed now must not make a loss look like a beginning.
+    expect((await reopen()).found).toEqual(lost)
+    const slots = await reopen()
+    expect(slots.found).toEqual(lost)
+    await slots.write(Buffer.from('two'))
+    const again = await reopen()
+    expect(again.found).toMatchObject({ newest: { record: Buffer.from('two') }, bothSlotsCorrupt: false })
+    await again.write(Buffer.from('three'))
+    expect((await reopen()).newest?.record.toString()).toBe('three')
+  }
+})
+
 test('after a failed write the record before is kept and the next write may try again (C1, C3)', async () => {
   const memory = new MemorySlotMedium()
   const file = memory.open()
@@ -104,14 +127,18 @@ test('after a failed write the record before is kept and the next write may try 
   isBad = false
   await slots.write(Buffer.from('better'))
   const { found } = await openControlSlots({ file: memory.open(), slotBytes })
-  expect(found).toEqual({ newest: { record: Buffer.from('better'), serial: 5 }, oneSlotCorrupt: false })
+  expect(found).toEqual({
+    newest: { record: Buffer.from('better'), serial: 5 },
+    oneSlotCorrupt: false,
+    bothSlotsCorrupt: false,
+  })
 })
 
 test('on a file system the slots are created whole and found again', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'blockferry-slots-'))
   const path = join(directory, 'slots')
   const slots = await openControlSlots({ file: openSlotFile(path), slotBytes })
-  expect(slots.found).toEqual({ newest: null, oneSlotCorrupt: false })
+  expect(slots.found).toEqual({ newest: null, oneSlotCorrupt: false, bothSlotsCorrupt: false })
   await slots.write(Buffer.from('{"mode":"STREAMING"}'))
   await slots.close()
   expect(await readFile(path)).toHaveLength(2 * slotBytes)

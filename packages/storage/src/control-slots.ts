@@ -8,9 +8,10 @@
  *   one: a process killed before its fdatasync may have left it in the page cache only.
  * Invariant C3: serials only grow, over failed writes and restarts too; the higher valid one is newer.
  * Invariant C4: both slots are valid from the file's creation on, so two bad slots are always a loss,
- *   never a fresh file.
+ *   never a fresh file. They stay bad until a record is durable in their place.
  * Invariant C5: a file with smaller slots is replaced by one with larger slots whole and at once: a crash
  *   leaves the one or the other, with the same newest record. Where that fails, the smaller slots go on.
+ * Invariant C6: a record that fits the first page of its slot is not torn by the death of its process.
  */
 
 import { crc32 } from 'node:zlib'
@@ -42,6 +43,8 @@ export interface SlotReading {
    * the newest record rotted and `newest` is the one before it; the slots cannot tell which.
    */
   readonly oneSlotCorrupt: boolean
+  /** Both fail: there were records, and none is left. Only with `whenLost: 'begin-anew'`. */
+  readonly bothSlotsCorrupt: boolean
 }
 
 export interface ControlSlots extends AsyncDisposable {
@@ -65,6 +68,8 @@ export interface ControlSlotsOptions {
   readonly file: SlotFile
   /** Bytes of one slot, at least; a multiple of 4 KiB. A file with smaller slots grows, one with larger keeps them. */
   readonly slotBytes: number
+  /** What two bad slots mean to the owner; `refuse` unless it can go on without its records. */
+  readonly whenLost?: 'refuse' | 'begin-anew'
 }
 
 interface SlotLayout {
@@ -74,7 +79,7 @@ interface SlotLayout {
 
 /**
  * Opens the slots, creating them when the file is missing.
- * @throws SLOTS_CORRUPT when neither slot is valid
+ * @throws SLOTS_CORRUPT when neither slot is valid, unless the owner begins anew
  */
 export async function openControlSlots(options: ControlSlotsOptions): Promise<ControlSlots> {
   const { file, slotBytes } = options
@@ -82,13 +87,17 @@ export async function openControlSlots(options: ControlSlotsOptions): Promise<Co
   assert(aligned, 'slots are whole pages')
   const content = await file.readAll()
   if (content === null) {
-    // C4: serials -1 and 0 mean "nothing written yet".
-    const blank = (serial: number): SlotRecord => ({ record: Buffer.alloc(0), serial })
-    const fresh: SlotLayout = { slotBytes, slots: [blank(-1), blank(0)] }
+    const fresh = emptyLayout(slotBytes)
     await file.replaceAll(encodeLayout(fresh))
     return openLayout(file, { found: fresh, used: fresh, growthFailure: null })
   }
   const found = readLayout(content, slotBytes)
+  if (readable(found) === 0) {
+    if (options.whenLost !== 'begin-anew')
+      throw fault('SLOTS_CORRUPT', 'both control slots fail their checksums')
+    const lost: SlotLayout = { slotBytes, slots: [null, null] }
+    return openLayout(file, { found: lost, used: lost, growthFailure: null })
+  }
   const isWhole = content.length === 2 * found.slotBytes
   if (isWhole && found.slotBytes >= slotBytes)
     return openLayout(file, { found, used: found, growthFailure: null })
@@ -114,6 +123,12 @@ async function openLayout(file: SlotFile, opened: OpenedLayout): Promise<Control
   return slots
 }
 
+/** C4: serials -1 and 0 mean "nothing written yet". */
+function emptyLayout(slotBytes: number): SlotLayout {
+  const blank = (serial: number): SlotRecord => ({ record: Buffer.alloc(0), serial })
+  return { slotBytes, slots: [blank(-1), blank(0)] }
+}
+
 class AlternatingSlots implements ControlSlots {
   readonly found: SlotReading
   readonly recordBytesMax: number
@@ -125,19 +140,22 @@ class AlternatingSlots implements ControlSlots {
   /** Highest serial that may be on disk. */
   #lastSerial: number
   #writing = false
+  /** Both slots are bad, and the file may have another length than theirs. */
+  #isLost: boolean
 
   constructor(file: SlotFile, { found, used, growthFailure }: OpenedLayout) {
     this.#file = file
     this.#slotBytes = used.slotBytes
     this.recordBytesMax = used.slotBytes - headerBytes
     this.growthFailure = growthFailure
-    const newest = newestOf(used)
-    this.#newest = newest
-    this.#newestSlot = newest === used.slots[0] ? 0 : 1
-    const oneSlotCorrupt = found.slots.includes(null)
+    const newest = newer(used.slots[0], used.slots[1])
+    this.#isLost = newest === null
+    this.#newest = newest ?? { record: Buffer.alloc(0), serial: 0 }
+    this.#newestSlot = newest !== null && newest === used.slots[0] ? 0 : 1
+    const oneSlotCorrupt = !this.#isLost && found.slots.includes(null)
     // C3: a slot that cannot be read may hold the serial after the newest.
-    this.#lastSerial = newest.serial + (oneSlotCorrupt ? 1 : 0)
-    this.found = { newest: this.newest, oneSlotCorrupt }
+    this.#lastSerial = this.#newest.serial + (oneSlotCorrupt ? 1 : 0)
+    this.found = { newest: this.newest, oneSlotCorrupt, bothSlotsCorrupt: this.#isLost }
   }
 
   get newest(): SlotRecord | null {
@@ -152,14 +170,25 @@ class AlternatingSlots implements ControlSlots {
       this.#lastSerial += 1
       const serial = this.#lastSerial
       const slot = this.#newestSlot === 0 ? 1 : 0
-      // Only what the checksum covers: what an earlier, longer record left behind it is never looked at.
-      await this.#file.writeAt(slot * this.#slotBytes, encodeSlot(serial, record))
-      await this.#file.sync()
+      await this.#put(slot, encodeSlot(serial, record))
       this.#newest = { record: Buffer.from(record), serial }
       this.#newestSlot = slot
     } finally {
       this.#writing = false
     }
+  }
+
+  async #put(slot: 0 | 1, encoded: Buffer): Promise<void> {
+    if (this.#isLost) {
+      const content = encodeLayout(emptyLayout(this.#slotBytes))
+      encoded.copy(content, slot * this.#slotBytes)
+      await this.#file.replaceAll(content)
+      this.#isLost = false
+      return
+    }
+    // Only what the checksum covers: what an earlier, longer record left behind it is never looked at.
+    await this.#file.writeAt(slot * this.#slotBytes, encoded)
+    await this.#file.sync()
   }
 
   close(): Promise<void> {
@@ -178,7 +207,7 @@ function newer(first: SlotRecord | null, second: SlotRecord | null): SlotRecord 
 
 function newestOf({ slots }: SlotLayout): SlotRecord {
   const newest = newer(slots[0], slots[1])
-  if (newest === null) throw fault('SLOTS_CORRUPT', 'both control slots fail their checksums')
+  assert(newest !== null, 'a layout that grows has a slot that can be read')
   return newest
 }
 

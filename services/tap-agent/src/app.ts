@@ -27,6 +27,7 @@ import { TapAgent } from './agent/tap-agent.ts'
 import type { TapAgentConfig } from './config.ts'
 import { type ConfiguredDisk, parseDiskList } from './disk-list.ts'
 import { controlSlotBytes, diskStorage, spoolDirectory, spoolSegmentBytes } from './disk-storage.ts'
+import { fault } from './error-catalogue.ts'
 import { nbdExportsOf } from './nbd-exports.ts'
 import { serveDisks } from './http/disks-route.ts'
 import { serveRecoveryPoints } from './http/recovery-points-route.ts'
@@ -48,15 +49,9 @@ export async function startTapAgent(
   const { disks } = parseDiskList(config.disks)
   if (config.waitForRepair) await waitForState(config, context)
   const lock = await lockDirectory(config.stateDirectory)
-  const stamps = await StampStore.open(
-    await openControlSlots({
-      file: openSlotFile(join(lock.directory, stampFileName)),
-      slotBytes: controlSlotBytes,
-    }),
-    systemRandom,
-  )
   const metrics = createMetrics('tap-agent')
   const meter = createTapMeter(metrics, logger)
+  const stamps = await openStamps(lock.directory, meter)
   const { agent, shipper } = await assemble(config, { disks, directory: lock.directory, stamps, meter })
   meter.watch(agent, shipper)
   await agent.start()
@@ -72,6 +67,16 @@ export async function startTapAgent(
   serveRecoveryPoints(edge, agent)
   await listen({ config, nbd, edge, logger })
   return running({ agent, shipper, nbd, edge, lock, metrics })
+}
+
+async function openStamps(directory: string, meter: TapMeter): Promise<StampStore> {
+  const file = openSlotFile(join(directory, stampFileName))
+  const slots = await openControlSlots({ file, slotBytes: controlSlotBytes, whenLost: 'begin-anew' })
+  const stamps = await StampStore.open(slots, systemRandom)
+  if (stamps.damage !== null) {
+    meter.disks.trouble?.('', fault(stamps.damage, `the stamp goes on as ${JSON.stringify(stamps.newest)}`))
+  }
+  return stamps
 }
 
 /** An agent that has a state already needs no free space to serve its guests: without a spool it is AHEAD. */

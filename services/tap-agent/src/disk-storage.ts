@@ -15,7 +15,7 @@ import { fault } from './error-catalogue.ts'
 
 /** A log keeps the segment size it was made with, so this is no setting. */
 export const spoolSegmentBytes = 16 * MiB
-/** A control record is under 2 KiB; one slot is a page's multiple. */
+/** A control record is under 3 KiB; one slot is a page's multiple. */
 export const controlSlotBytes = 8 * KiB
 
 /** `STATE/disks/ID/{spool/,control}`. */
@@ -39,7 +39,7 @@ export function diskStorage(place: {
       explaining(directory, async () => {
         await createDirectory(diskDirectory)
         const file = openSlotFile(join(diskDirectory, 'control'))
-        return openControlSlots({ file, slotBytes: controlSlotBytes })
+        return openControlSlots({ file, slotBytes: controlSlotBytes, whenLost: 'begin-anew' })
       }),
     openSpool: (scanFromLsn) =>
       explaining(directory, () =>

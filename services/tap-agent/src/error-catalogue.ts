@@ -32,6 +32,30 @@ export const catalogue = {
     summary: 'The spool ends before what was durable, or is damaged inside; the disk is synchronised anew.',
     nextCommand: 'Check the state volume: smartctl -a, dmesg; the resync starts by itself.',
   },
+  CONTROL_DAMAGED: {
+    summary:
+      'One of the two control slots of the disk is damaged, perhaps the newer one: writes may be owed that it told of. The disk is served and synchronised anew.',
+    nextCommand: 'Check the state volume: smartctl -a, dmesg; the resync starts by itself.',
+  },
+  CONTROL_LOST: {
+    summary:
+      'Both control slots of the disk are damaged: what it owed is unknown. The disk is served and synchronised anew.',
+    nextCommand: 'Check the state volume: smartctl -a, dmesg; the resync starts by itself.',
+  },
+  STAMP_DAMAGED: {
+    summary:
+      'One of the two slots of the state directory’s stamp is damaged, perhaps the newer one; the stamp goes on beyond both.',
+    nextCommand: 'Check the state volume: smartctl -a, dmesg.',
+  },
+  STAMP_LOST: {
+    summary:
+      'Both slots of the state directory’s stamp are damaged; the agent goes on under a new id, and earlier copies of the directory are no longer recognised by it.',
+    nextCommand: 'Check the state volume: smartctl -a, dmesg.',
+  },
+  STATE_VERSION_UNKNOWN: {
+    summary: 'The state of the disk was written by a later version of the agent.',
+    nextCommand: 'Run the later version again; or move STATE/disks/ID away for a full resync.',
+  },
   SPOOL_FULL: {
     summary: 'The spool reached its limit while Kafka was away; the guest goes on, a full resync follows.',
     nextCommand: 'Bring Kafka back, or raise spoolBytesMax.',

@@ -1,4 +1,5 @@
 import type { Generation, Position } from '@blockferry/disk-stream'
+import { assert, KiB } from '@blockferry/runtime'
 import type { Lsn } from '@blockferry/segment-log'
 import { fault } from '../error-catalogue.ts'
 import type { KnownSource } from './source.ts'
@@ -61,25 +62,35 @@ export function newControlRecord(bootId: string): ControlRecord {
   }
 }
 
+/** A record must fit the first page of its slot: only so a kill cannot tear it, and one bad slot means rot (C5). */
+export const controlRecordBytesMax = 3 * KiB
+
 export function encodeControlRecord(record: ControlRecord): Buffer {
-  return Buffer.from(JSON.stringify(record))
+  const bytes = Buffer.from(JSON.stringify(record))
+  assert(bytes.length <= controlRecordBytesMax, 'a control record fits the first page of its slot')
+  return bytes
 }
 
 /**
- * Reads this format and the one before it.
- * @throws SPOOL_CORRUPT when the content is no control record: a checksum held, so it was never ours
+ * Reads this format and the one before it; null when the content is no control record, although its checksum held.
+ * @throws STATE_VERSION_UNKNOWN for a record of a later version
  */
-export function decodeControlRecord(bytes: Buffer): ControlRecord {
-  const { formatVersion, ...content } = parse(bytes)
+export function decodeControlRecord(bytes: Buffer): ControlRecord | null {
+  const parsed = parse(bytes)
+  if (parsed === null) return null
+  const { formatVersion, ...content } = parsed
   if (formatVersion === 2) return { ...content, formatVersion }
   if (formatVersion === 1) return { ...content, formatVersion: 2, source: null }
-  throw fault('SPOOL_CORRUPT', 'the control slots are of another format version')
+  throw fault('STATE_VERSION_UNKNOWN', `the control slots are of format version ${formatVersion}`)
 }
 
-function parse(bytes: Buffer): Omit<ControlRecord, 'formatVersion'> & { readonly formatVersion: number } {
+type AnyRecord = Omit<ControlRecord, 'formatVersion'> & { readonly formatVersion: number }
+
+function parse(bytes: Buffer): AnyRecord | null {
   try {
-    return JSON.parse(bytes.toString()) as ControlRecord
-  } catch (cause) {
-    throw fault('SPOOL_CORRUPT', 'the control slots hold no control record', { cause })
+    const parsed = JSON.parse(bytes.toString()) as AnyRecord | null
+    return Number.isInteger(parsed?.formatVersion) ? parsed : null
+  } catch {
+    return null
   }
 }

@@ -11,6 +11,9 @@ import {
   newControlRecord,
 } from './control-record.ts'
 
+/** Nothing is left, or the newest record may have rotted (or was being written when the host died). */
+export type ControlDamage = 'CONTROL_LOST' | 'CONTROL_DAMAGED'
+
 interface Pending {
   readonly patch: Partial<ControlRecord>
   readonly resolve: () => void
@@ -24,12 +27,18 @@ export class ControlStore {
   #writing = false
   /** True when the slots held nothing: a disk this state directory does not know. */
   readonly isNew: boolean
+  /** Why what the slots say may not be the newest that was durable; null when it is. */
+  readonly damage: ControlDamage | null
 
   constructor(slots: ControlSlots, bootId: string) {
     this.#slots = slots
-    const { newest } = slots
-    this.isNew = newest === null
-    this.#current = newest === null ? newControlRecord(bootId) : decodeControlRecord(newest.record)
+    const { bothSlotsCorrupt, newest, oneSlotCorrupt } = slots.found
+    const record = newest === null ? null : decodeControlRecord(newest.record)
+    const isDamaged = oneSlotCorrupt || bothSlotsCorrupt
+    this.isNew = newest === null && !isDamaged
+    if (record === null) this.damage = this.isNew ? null : 'CONTROL_LOST'
+    else this.damage = isDamaged ? 'CONTROL_DAMAGED' : null
+    this.#current = record ?? newControlRecord(bootId)
   }
 
   get current(): ControlRecord {

@@ -4,6 +4,7 @@
 import type { Position } from '@blockferry/disk-stream'
 import type { SegmentLog, SegmentLogRecovery } from '@blockferry/segment-log'
 import type { BlockDevice } from '@blockferry/storage'
+import type { ControlRecord } from './control-record.ts'
 import { ControlStore } from './control-store.ts'
 import { rethrowAssertion } from './disk-modes.ts'
 import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
@@ -38,8 +39,10 @@ export async function openParts(deps: TapDiskDeps): Promise<Opened> {
       mayCreate: control.isNew,
     })
     opened.push(device)
-    // After a power loss anything past what was durable may be bad, not only the end (T3).
-    const { log, recovery } = await deps.openSpool(bootId === deps.bootId ? undefined : durableThroughLsn)
+    // After a power loss anything past what was durable may be bad, not only the end (T3); so may all of it where
+    // the slots do not say whether there was one.
+    const isSameBoot = bootId === deps.bootId && control.damage === null
+    const { log, recovery } = await deps.openSpool(isSameBoot ? undefined : durableThroughLsn)
     return { device, log, recovery, control, source, isReplaced }
   } catch (error) {
     await closeAll(opened)
@@ -64,13 +67,14 @@ export async function examine(
     const hostRestarted = bootId !== disk.deps.bootId && !cleanShutdown && !control.isNew
     const endsEarly = recovery.corruptAtLsn !== null || log.appendedThrough < durableThroughLsn
     const isNewer = (scan.last?.generation.number ?? 0) > (generation?.number ?? 0)
+    if (control.damage !== null) return { scan, lostCode: control.damage }
     if (endsEarly || isNewer) return { scan, lostCode: 'SPOOL_CORRUPT' }
     if (isReplaced) return { scan, lostCode: 'SOURCE_REPLACED' }
     return { scan, lostCode: hostRestarted ? 'HOST_RESTARTED' : null }
   } catch (error) {
     rethrowAssertion(error)
     disk.deps.observer?.trouble?.(disk.options.diskId, error)
-    return { scan: null, lostCode: 'SPOOL_CORRUPT' }
+    return { scan: null, lostCode: control.damage ?? 'SPOOL_CORRUPT' }
   }
 }
 
@@ -80,4 +84,26 @@ export function positionOf(scan: SpoolScan | null): Position | null {
   const { generation, state } = scan.last
   const { sequence, chain } = state.point
   return { generation: generation.number, generationId: generation.id, sequence, chain }
+}
+
+/** What the spool tells of the generation whose continuity is lost; the slots may know an older one, or none. */
+export function lostRecord(control: ControlStore, scan: SpoolScan | null): Partial<ControlRecord> {
+  const { generation, generationSeenMax } = control.current
+  const inSpool = scan?.last?.generation ?? null
+  const isNewer = (inSpool?.number ?? 0) > (generation?.number ?? 0)
+  return {
+    endPosition: positionOf(scan),
+    generation: isNewer ? inSpool : generation,
+    generationSeenMax: Math.max(generationSeenMax, inSpool?.number ?? 0),
+  }
+}
+
+/** A corrupt spool was cut: what pointed beyond its end points to its end, so that it is not found corrupt again. */
+export function clampedHints({ control, log }: Opened): Partial<ControlRecord> {
+  const { durableThroughLsn, shipped } = control.current
+  const lsnMax = log.appendedThrough
+  return {
+    durableThroughLsn: Math.min(durableThroughLsn, lsnMax),
+    shipped: shipped === null ? null : { ...shipped, lsn: Math.min(shipped.lsn, lsnMax) },
+  }
 }

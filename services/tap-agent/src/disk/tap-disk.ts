@@ -15,7 +15,7 @@ import type { ControlRecord } from './control-record.ts'
 import { DiskModes, notConvergingCount, rethrowAssertion } from './disk-modes.ts'
 import type { ShippedReport, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
 import { GuestPath } from './guest-path.ts'
-import { closeAll, examine, type Opened, openParts, positionOf } from './opening.ts'
+import { clampedHints, closeAll, examine, lostRecord, type Opened, openParts, positionOf } from './opening.ts'
 import { readBackExtent } from './read-back.ts'
 import type { SpoolScan } from './recovery.ts'
 import { SpoolKeeper } from './spool-keeper.ts'
@@ -130,10 +130,12 @@ export class TapDisk {
     const wasClean = before.cleanShutdown
     const { generation } = before
     if (before.mode === 'AHEAD' || lostCode !== null || generation === null) {
-      const endPosition = lostCode === null ? before.endPosition : positionOf(scan)
       const aheadCode = lostCode ?? before.aheadCode
-      const ahead = { mode: 'AHEAD', aheadCode, endPosition } as const
-      await this.#record({ ...ahead, ...this.#clampedHints(), bootId, source, cleanShutdown: false })
+      const ahead = { mode: 'AHEAD', aheadCode, bootId, source, cleanShutdown: false } as const
+      const lost = lostCode === null ? {} : lostRecord(control, scan)
+      const evicted = this.#isStuck() ? { evictedThrough: positionOf(scan) } : {}
+      await this.#record({ ...ahead, ...lost, ...evicted, ...clampedHints(this.#opened) })
+      if (this.#isStuck()) await this.#dropSpool()
       this.#attach()
       this.#modes.serveAhead()
       return
@@ -146,6 +148,18 @@ export class TapDisk {
     if (this.#modes.writer === writer && !writer.stopped) this.#modes.serveNumbered(writer)
   }
 
+  /** Where the slots are lost nobody knows what Kafka has of the spool: what fills it would stay, and no resync begin. */
+  #isStuck(): boolean {
+    return this.#opened.control.damage === 'CONTROL_LOST' && !this.#keeper.hasRoom()
+  }
+
+  /** A full resync makes all of it superfluous (T6). */
+  async #dropSpool(): Promise<void> {
+    const { log } = this.#opened
+    await log.deleteBefore(log.appendedThrough)
+    this.#index.forgetBefore(log.firstLsn)
+  }
+
   /** Nothing is served before it is durable (T5). */
   async #record(patch: Partial<ControlRecord>): Promise<void> {
     try {
@@ -153,17 +167,6 @@ export class TapDisk {
     } catch (error) {
       rethrowAssertion(error)
       throw fault('STATE_VOLUME_FAILED', 'the control slots cannot be written', { cause: error })
-    }
-  }
-
-  /** A corrupt spool was cut: what pointed beyond its end points to its end, so that it is not found corrupt again. */
-  #clampedHints(): Partial<ControlRecord> {
-    const { control, log } = this.#opened
-    const { durableThroughLsn, shipped } = control.current
-    const lsnMax = log.appendedThrough
-    return {
-      durableThroughLsn: Math.min(durableThroughLsn, lsnMax),
-      shipped: shipped === null ? null : { ...shipped, lsn: Math.min(shipped.lsn, lsnMax) },
     }
   }
 

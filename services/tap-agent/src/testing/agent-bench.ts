@@ -99,7 +99,11 @@ export class AgentBench {
     this.life = new Life()
     const { world } = this
     const published = new Map([...this.#media.keys()].map((diskId) => [diskId, localPublishedLength()]))
-    const slots = openControlSlots({ file: this.stampSlots.open(this.#stepper()), slotBytes: 8 * KiB })
+    const slots = openControlSlots({
+      file: this.stampSlots.open(this.#stepper()),
+      slotBytes: 8 * KiB,
+      whenLost: 'begin-anew',
+    })
     const stamps = await world.settle(slots.then((opened) => StampStore.open(opened, world.random)))
     const link = { bell: localBell(), stamps, published: (diskId: string) => published.get(diskId) ?? fail() }
     const shipper = this.#createShipper(link)
@@ -168,7 +172,8 @@ export class AgentBench {
       const published = link.published(diskId)
       return {
         openDevice: async () => openMemoryDevice({ sizeBytes: this.sizeBytes, medium: disk, step }),
-        openSlots: () => openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB }),
+        openSlots: () =>
+          openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB, whenLost: 'begin-anew' }),
         openSpool: () => {
           const files = faultySegmentFiles(spool.open(step), (operation) => this.spoolFault(operation))
           return openSegmentLogOn(files, { limits, random: world.random, published })

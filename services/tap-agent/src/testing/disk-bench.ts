@@ -155,7 +155,7 @@ export class DiskBench {
           await file.writeAt(position, data)
         }
         const watched = this.#watched('slots', { ...file, writeAt })
-        return openControlSlots({ file: watched, slotBytes: 8 * KiB })
+        return openControlSlots({ file: watched, slotBytes: 8 * KiB, whenLost: 'begin-anew' })
       },
       openSpool: async (scanFrom) => {
         const opened = await openMemorySegmentLog({
@@ -272,8 +272,9 @@ export class DiskBench {
   async durableRecord(): Promise<ControlRecord> {
     const slots = await openControlSlots({ file: this.slots.open(), slotBytes: 8 * KiB })
     const { newest } = slots
-    assert(newest !== null, 'the slots were written')
-    return decodeControlRecord(newest.record)
+    const record = newest === null ? null : decodeControlRecord(newest.record)
+    assert(record !== null, 'the slots were written')
+    return record
   }
 
   async durableMode(): Promise<string> {
