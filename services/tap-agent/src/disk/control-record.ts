@@ -62,7 +62,7 @@ export function newControlRecord(bootId: string): ControlRecord {
   }
 }
 
-/** A record must fit the first page of its slot: only so a kill cannot tear it, and one bad slot means rot (C5). */
+/** A record must fit the first page of its slot: only so a kill cannot tear it, and one bad slot means rot (C6). */
 export const controlRecordBytesMax = 3 * KiB
 
 export function encodeControlRecord(record: ControlRecord): Buffer {
