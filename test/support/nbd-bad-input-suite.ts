@@ -13,6 +13,13 @@ export interface BadInputSuiteOptions {
   readonly connectionsMax: number
 }
 
+/** Above an eighth of the server's budget: only one such request at a time is in flight. */
+const largeBytes = 8 << 20
+/** A request that hangs because others hold the budget hangs for ever; one that is served takes no such time. */
+const servedMsMax = 20_000
+
+/** The server's greeting; what comes after it answers the handshake. */
+const greetingBytes = 18
 const clientFlags = Buffer.from([0, 0, 0, 3])
 
 /** Bad input gets the error the specification gives; never a crash, never a harmed neighbour. */
@@ -22,6 +29,10 @@ export function describeNbdBadInput(options: BadInputSuiteOptions): void {
     const sockets: Socket[] = []
     const raw = (...messages: readonly Buffer[]) => openRaw(disk.socketPath, { sockets, messages })
     const client = () => connectNbd({ path: disk.socketPath, exportName: disk.exportName })
+    const halfWrite = (byteLength: number) => {
+      const go = option(7, goData(disk.exportName))
+      return raw(clientFlags, go, request({ type: 1, byteLength }), Buffer.alloc(100))
+    }
 
     beforeAll(async () => {
       disk = await options.startServer()
@@ -72,14 +83,21 @@ export function describeNbdBadInput(options: BadInputSuiteOptions): void {
 
     test('half a request, then silence: closed at the deadline; an idle neighbour is not', async () => {
       const neighbour = await client()
-      const half = raw(
-        clientFlags,
-        option(7, goData(disk.exportName)),
-        request({ type: 1, byteLength: 4096 }),
-      )
-      half.socket.write(Buffer.alloc(100))
+      const half = halfWrite(largeBytes)
       await expect.poll(() => half.closed(), { timeout: options.requestDeadlineMs + 5000 }).toBe(true)
+      await expectServed(neighbour)
       expect(await neighbour.read(0, 1)).toHaveLength(1)
+      await neighbour.disconnect()
+    })
+
+    test('clients that die in mid-WRITE, small and large, take nothing with them', async () => {
+      const neighbour = await client()
+      for (const byteLength of [...Array.from({ length: 40 }, () => 1 << 20), largeBytes, largeBytes]) {
+        const half = halfWrite(byteLength)
+        await expect.poll(() => half.heard().length, { interval: 2 }).toBeGreaterThan(greetingBytes)
+        half.socket.destroy()
+      }
+      await expectServed(neighbour)
       await neighbour.disconnect()
     })
 
@@ -107,6 +125,17 @@ export function describeNbdBadInput(options: BadInputSuiteOptions): void {
         .toBe('served')
     })
   })
+}
+
+async function expectServed(client: Awaited<ReturnType<typeof connectNbd>>): Promise<void> {
+  let served = false
+  const done = client
+    .write(0, Buffer.alloc(largeBytes, 5))
+    .then(() => client.write(0, Buffer.alloc(1 << 20, 6)))
+    .then(() => (served = true))
+  await expect.poll(() => served, { timeout: servedMsMax }).toBe(true)
+  await done
+  expect((await client.read(largeBytes - 1, 1))[0]).toBe(5)
 }
 
 interface RawSession {

@@ -41,6 +41,9 @@ export class Connection {
   #openedMs = 0
   #heardSinceSweep = true
   #quietSinceMs = 0
+  /** The admission whose payload the last sweep saw coming, and the first sweep that saw it. */
+  #receiving = 0
+  #receivingSinceMs = 0
   #sentBytes = 0
   #stuckSinceMs: number | undefined
 
@@ -93,6 +96,7 @@ export class Connection {
     } else if (transmission.parser.midRequest && !this.#socket.isPaused()) {
       if (nowMs - this.#quietSinceMs >= limits.requestDeadlineMs) this.close('requestDeadline')
     }
+    if (!this.#closed && this.#payloadOverdue(nowMs)) this.close('payloadDeadline')
     if (!this.#closed && this.#repliesStuck(nowMs)) this.close('replyDeadline')
   }
 
@@ -158,6 +162,14 @@ export class Connection {
     if (this.#draining === undefined || !this.#replies.idle) return
     if ((this.#transmission?.inFlight ?? 0) > 0 || this.#transmission?.parser.waiting === true) return
     if (this.#socket.writableLength === 0) this.close(this.#draining)
+  }
+
+  /** Our own pauses count: a client that reads its replies slowly enough could stretch them for ever. */
+  #payloadOverdue(nowMs: number): boolean {
+    const receiving = this.#transmission?.receiving ?? 0
+    if (receiving !== this.#receiving) this.#receivingSinceMs = nowMs
+    this.#receiving = receiving
+    return receiving !== 0 && nowMs - this.#receivingSinceMs >= this.#options.limits.payloadDeadlineMs
   }
 
   #repliesStuck(nowMs: number): boolean {

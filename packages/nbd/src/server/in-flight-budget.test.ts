@@ -28,6 +28,7 @@ test('never holds more than its bytes plus the lane, and admits every waiter in 
         expect(budget.usedBytes).toBe(shares.reduce((sum, one) => sum + one.byteLength, 0))
         expect(budget.usedBytes).toBeLessThanOrEqual(1000)
         expect(held.length - shares.length).toBeLessThanOrEqual(1)
+        expect(budget.laneBytes).toBe(held.find((one) => one.grant === 'lane')?.byteLength ?? 0)
       }
       const keep = (account: BudgetAccount, byteLength: number, grant: BudgetGrant): void => {
         admitted += 1

@@ -17,6 +17,7 @@ export class InFlightBudget {
   readonly #largeBytes: number
   #usedBytes = 0
   #laneTaken = false
+  #laneBytes = 0
   #waiters: BudgetWaiter[] = []
 
   constructor(bytesMax: number) {
@@ -27,6 +28,11 @@ export class InFlightBudget {
   /** Bytes admitted and not released, the lane's apart. */
   get usedBytes(): number {
     return this.#usedBytes
+  }
+
+  /** Bytes of the request in the lane; 0 while it is free. */
+  get laneBytes(): number {
+    return this.#laneBytes
   }
 
   get waiting(): number {
@@ -45,6 +51,7 @@ export class InFlightBudget {
     }
     if (this.#laneTaken || !(large || account.usedBytes === 0)) return undefined
     this.#laneTaken = true
+    this.#laneBytes = byteLength
     return 'lane'
   }
 
@@ -62,6 +69,7 @@ export class InFlightBudget {
     if (grant === 'lane') {
       assert(this.#laneTaken, 'B1: the lane is released once')
       this.#laneTaken = false
+      this.#laneBytes = 0
     } else {
       this.#usedBytes -= byteLength
       account.usedBytes -= byteLength

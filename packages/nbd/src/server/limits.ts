@@ -8,6 +8,8 @@ export interface NbdServerLimits {
   readonly handshakeDeadlineMs: number
   /** Silence in the middle of a request. Idle between requests is unlimited. */
   readonly requestDeadlineMs: number
+  /** From a WRITE's admission to its last payload byte, however it trickles in: it holds budget that long. */
+  readonly payloadDeadlineMs: number
   /** No progress of replies that the client does not read. */
   readonly replyDeadlineMs: number
   /** From close() until connections with unfinished requests are cut. */
@@ -30,6 +32,7 @@ export const defaultNbdServerLimits: NbdServerLimits = {
   connectionsMax: 256,
   handshakeDeadlineMs: 10_000,
   requestDeadlineMs: 30_000,
+  payloadDeadlineMs: 60_000,
   replyDeadlineMs: 30_000,
   shutdownDeadlineMs: 10_000,
   optionBytesMax: 64 * KiB,

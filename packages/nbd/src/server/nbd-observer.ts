@@ -21,6 +21,7 @@ export type NbdCloseReason =
   | 'optionTooLong'
   | 'requestMagic'
   | 'requestDeadline'
+  | 'payloadDeadline'
   | 'payloadTooLong'
   | 'replyDeadline'
   | 'readFailed'

@@ -180,12 +180,13 @@ test('half a request, or half a handshake, then silence: closed at the deadline,
     cookieHigh: 0,
     cookieLow: 1,
     byteOffset: 0,
-    byteLength: 9,
+    byteLength: 900_000,
   })
   const half = fixture.raw(rawHandshake('vda'), header, Buffer.from('1234'))
   const silent = fixture.raw()
   await expect.poll(() => half.closed() && silent.closed()).toBe(true)
   expect(fixture.closedFor.toSorted()).toEqual(['handshakeDeadline', 'requestDeadline'])
+  await expect.poll(() => fixture.server.inFlightBytes).toBe(0)
   await idle.write(0, Buffer.from('still here'))
 })
 

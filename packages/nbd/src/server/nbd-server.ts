@@ -62,7 +62,7 @@ class NbdServerImplementation implements NbdServer {
   }
 
   get inFlightBytes(): number {
-    return this.#budget.usedBytes
+    return this.#budget.usedBytes + this.#budget.laneBytes
   }
 
   async listen(address: NbdListenAddress): Promise<NbdListenAddress> {
@@ -155,6 +155,7 @@ class NbdServerImplementation implements NbdServer {
 
 /** A quarter of the shortest deadline, at most a second. */
 function sweepIntervalMs(limits: NbdServerLimits): number {
-  const shortestMs = Math.min(limits.handshakeDeadlineMs, limits.requestDeadlineMs, limits.replyDeadlineMs)
+  const { handshakeDeadlineMs, payloadDeadlineMs, replyDeadlineMs, requestDeadlineMs } = limits
+  const shortestMs = Math.min(handshakeDeadlineMs, payloadDeadlineMs, replyDeadlineMs, requestDeadlineMs)
   return Math.max(10, Math.min(1000, shortestMs / 4))
 }

@@ -1,4 +1,4 @@
-import { AssertionError } from '@blockferry/runtime'
+import { assert, AssertionError } from '@blockferry/runtime'
 
 import { allocationContextId, AllocationState, Command, CommandFlag } from '../protocol/constants.ts'
 import { errnoOf, NbdErrno, NbdError } from '../protocol/nbd-error.ts'
@@ -37,7 +37,7 @@ export interface TransmissionOptions {
  * Invariant N1: a success reply is queued only after the export's promise resolved.
  * Invariant N2: the export never sees a request that refusalOf refuses.
  * Invariant N3: every admitted byte is released exactly once: a READ's when the socket let go of its data,
- * any other's when its reply is queued.
+ * any other's when its reply is queued, and that of a request whose payload never came when its connection ends.
  */
 export class Transmission implements RequestSink {
   readonly #options: TransmissionOptions
@@ -45,7 +45,10 @@ export class Transmission implements RequestSink {
   #inFlight = 0
   #shuttingDown = false
   #closed = false
+  /** What the request that is being received holds of the budget: from its admission until it is accepted. */
   #granted: BudgetGrant | undefined
+  #grantedBytes = 0
+  #admissions = 0
   #waiter: BudgetWaiter | undefined
 
   constructor(options: TransmissionOptions) {
@@ -54,6 +57,11 @@ export class Transmission implements RequestSink {
 
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  /** Serial number of the admission whose payload is still coming; 0 when none is. */
+  get receiving(): number {
+    return this.#granted === undefined ? 0 : this.#admissions
   }
 
   /** From here on every new request is answered ESHUTDOWN. */
@@ -66,9 +74,14 @@ export class Transmission implements RequestSink {
     this.#closed = true
     if (this.#waiter !== undefined) this.#options.budget.forget(this.#waiter)
     this.#waiter = undefined
+    const granted = this.#granted
+    this.#granted = undefined
+    if (granted !== undefined) this.releaseBytes(this.#grantedBytes, granted)
   }
 
   admit(header: RequestHeader): 'take' | 'skip' | 'wait' | 'stop' {
+    // What was received with the bytes that ended the connection: nobody would hear the answer.
+    if (this.#closed) return 'stop'
     if (this.#granted !== undefined) return 'take'
     if (header.type === Command.DISC) {
       this.#options.ended('clientDisconnected')
@@ -94,7 +107,8 @@ export class Transmission implements RequestSink {
   }
 
   accept(header: RequestHeader, payload: Buffer | null): void {
-    const grant = this.#granted ?? 'share'
+    const grant = this.#granted
+    assert(grant !== undefined, 'N3: what is accepted was admitted')
     this.#granted = undefined
     this.#inFlight += 1
     const request = new PendingRequest(this, header, grant)
@@ -157,17 +171,26 @@ export class Transmission implements RequestSink {
   #admitBytes(header: RequestHeader): 'take' | 'wait' {
     const { budget, account } = this.#options
     const byteLength = budgetBytesOf(header)
-    this.#granted = budget.tryAdmit(account, byteLength)
-    if (this.#granted !== undefined) return 'take'
-    const admitted = (grant: BudgetGrant): void => {
+    const grant = budget.tryAdmit(account, byteLength)
+    if (grant !== undefined) {
+      this.#grant(grant, byteLength)
+      return 'take'
+    }
+    const admitted = (late: BudgetGrant): void => {
       this.#waiter = undefined
-      this.#granted = grant
+      this.#grant(late, byteLength)
       this.parser.resume()
       this.#options.changed()
     }
     this.#waiter = { account, byteLength, admitted }
     budget.wait(this.#waiter)
     return 'wait'
+  }
+
+  #grant(grant: BudgetGrant, byteLength: number): void {
+    this.#granted = grant
+    this.#grantedBytes = byteLength
+    this.#admissions += 1
   }
 
   #start(request: PendingRequest, payload: Buffer | null): void {
