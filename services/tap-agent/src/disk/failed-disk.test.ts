@@ -91,3 +91,28 @@ test('a spool whose fdatasync fails at an orderly stop is given up, for what it 
   bench.spoolSyncFails = false
   expect((await bench.open()).status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_FAILED' })
 })
+
+test('an extent that cannot be read back at the start is no longer locked once the storage is well again (S5)', async () => {
+  let broken = false
+  const bench = new DiskBench({
+    seed: 3,
+    wrapDevice: (device) =>
+      failing(device, ({ operation }) => (broken && operation === 'read' ? { code: 'EIO' } : null)),
+  })
+  const first = await bench.openStreaming()
+  const write = { kind: 'write', byteOffset: 8 * KiB, data: pattern(4 * KiB, 1) } as const
+  void first.path.change(write, { fua: false })
+  await bench.world.until(() => bench.source().includes(write.data), 'the write is on the disk')
+  bench.kill()
+  broken = true
+  const disk = await bench.open()
+  expect(disk.status().state).toBe('FAILED')
+  broken = false
+  await bench.world.until(() => disk.status().state === 'AHEAD', 'the storage is opened again')
+  await bench.world.settle(
+    disk.path.change({ ...write, data: pattern(4 * KiB, 2) }, { fua: false }),
+    'a write',
+  )
+  await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
+  expect((await bench.replay()).equals(bench.source())).toBe(true)
+})

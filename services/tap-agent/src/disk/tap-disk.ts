@@ -180,8 +180,12 @@ export class TapDisk {
     try {
       for (const extent of inDoubt) {
         const hold = await this.#lock.acquire(extent)
-        const whole = await readBackExtent({ device, writer, sourceTimeMs }, extent)
-        hold.release()
+        let whole: boolean
+        try {
+          whole = await readBackExtent({ device, writer, sourceTimeMs }, extent)
+        } finally {
+          hold.release()
+        }
         if (!whole) return await this.#modes.owedDurably()
       }
       unfinished.finished = true
