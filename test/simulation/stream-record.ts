@@ -165,6 +165,7 @@ export function recordingLog(
     sync: () => log.sync(),
     reader: (lsn) => log.reader(lsn),
     deleteBefore: (lsn) => log.deleteBefore(lsn),
+    restart: () => log.restart(),
     segmentStarts: () => log.segmentStarts(),
     close: () => log.close(),
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),

@@ -8,7 +8,7 @@
  *   dies before the zeroing succeeds, or the host loses power before the zeroing was synced.
  * Invariant W3: `durableThrough` moves only after fdatasync of every segment below it, and fsync of the
  *   directory when one of them is new; never again after one of these failed, for the kernel then
- *   takes lost pages for clean ones.
+ *   takes lost pages for clean ones. Only a restart, which drops those bytes, begins anew.
  */
 
 import { assert, codeOf } from '@blockferry/runtime'
@@ -19,7 +19,7 @@ import { FrameReader } from './frame-reader.ts'
 import type { ReadySegments } from './open-segments.ts'
 import type { PublishedLength } from './published-length.ts'
 import type { SegmentFiles } from './segment-files.ts'
-import { firstFrameLsn } from './segment-header.ts'
+import { encodeSegmentHeader, firstFrameLsn } from './segment-header.ts'
 import type { Lsn, SegmentLog, SegmentLogReader } from './segment-log.ts'
 import type { Segment } from './segments.ts'
 import { Segments } from './segments.ts'
@@ -132,6 +132,21 @@ export class SegmentLogWriter implements SegmentLog {
     }
   }
 
+  async restart(): Promise<void> {
+    assert(!this.#closed, 'no restart after close')
+    assert(!this.#appending, 'no restart in mid-append')
+    this.#appending = true
+    try {
+      await this.#clearLeftover()
+      await this.#syncs.idle()
+      // Oldest first and the new one after them: the volume may have no space for one more.
+      while (this.#segments.first !== this.#segments.last) await this.#segments.remove(this.#segments.first)
+      await this.#goOnInNewSegment()
+    } finally {
+      this.#appending = false
+    }
+  }
+
   segmentStarts(): readonly Lsn[] {
     return this.#segments.kept.map((segment) => firstFrameLsn(segment.start))
   }
@@ -146,6 +161,28 @@ export class SegmentLogWriter implements SegmentLog {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  async #goOnInNewSegment(): Promise<void> {
+    const { last } = this.#segments
+    const { logId, segmentBytes } = this.#identity
+    const start = last.start + segmentBytes
+    const fresh = await this.#segments.create(start)
+    try {
+      // Durable before the old one goes, so that the directory always holds a log.
+      await fresh.file!.write(0, [encodeSegmentHeader({ startLsn: start, segmentBytes, logId })])
+      await fresh.file!.sync()
+      await this.#options.files.sync()
+      await this.#segments.replaceLast(fresh)
+    } catch (error) {
+      this.#leftover = { zeroFrom: this.#appendedThrough - last.start, zeroBytes: 0, created: [fresh] }
+      throw error
+    }
+    this.#appendedThrough = firstFrameLsn(start)
+    this.#durableThrough = this.#appendedThrough
+    this.#syncFailure = undefined
+    this.#namesDirty = true
+    this.#options.published.store(this.#appendedThrough)
   }
 
   #refuseWhenFull(plan: AppendPlan): void {

@@ -46,6 +46,12 @@ export interface SegmentLog extends AsyncDisposable {
   reader(lsn: Lsn): SegmentLogReader
   /** Drops whole segments that end at or below `lsn`; returns the new firstLsn. */
   deleteBefore(lsn: Lsn): Promise<Lsn>
+  /**
+   * Drops everything and goes on in a new segment, above all that went before, as a log opened anew: a failed sync
+   * is forgotten with the bytes it was about. The owner says that nothing of it is needed. Nothing may be appended
+   * meanwhile. When it fails the log is as before, or shorter at its old end, and it may be tried again.
+   */
+  restart(): Promise<void>
   /** LSN of the first frame of each kept segment, ascending: the coarse index by which owners find a position. */
   segmentStarts(): readonly Lsn[]
   close(): Promise<void>

@@ -72,6 +72,17 @@ export class Segments {
     if (segment.users === 0) await closeFile(segment)
   }
 
+  /** Goes on with `fresh` alone, which follows the last segment; that one's file goes first, or nothing changes. */
+  async replaceLast(fresh: Segment): Promise<void> {
+    const { last } = this
+    assert(this.first === last, 'the older segments are removed before')
+    assert(fresh.start === last.start + this.segmentBytes, 'segments follow each other')
+    await this.#files.remove(segmentName(last.start))
+    last.retired = true
+    this.#kept = [fresh]
+    if (last.users === 0) await closeFile(last)
+  }
+
   /** Runs `use` on a segment's file, opening it when needed; not when the segment is removed meanwhile. */
   async withFile(segment: Segment, use: (file: SegmentFile) => Promise<void>): Promise<void> {
     segment.users += 1
