@@ -8,7 +8,7 @@ import { type CutGroup, CutScheduler, groupsOf, type RecoveryPoint } from '../cu
 import type { ShipHint } from '../disk/control-record.ts'
 import { catalogue } from '../error-catalogue.ts'
 import { rethrowAssertion } from '../disk/disk-modes.ts'
-import type { StreamAuthority, TapDiskDeps, TapDiskOptions } from '../disk/disk-ports.ts'
+import type { ResyncRequest, StreamAuthority, TapDiskDeps, TapDiskOptions } from '../disk/disk-ports.ts'
 import { type DiskStatus, TapDisk } from '../disk/tap-disk.ts'
 import type { Shipper } from '../shipper/shipper.ts'
 import type { Bell, ShipperListener } from '../shipper/shipper-ports.ts'
@@ -228,7 +228,7 @@ export class TapAgent implements ShipperListener {
     return own === undefined ? (this.#kafkaCodes.get(null) ?? null) : own
   }
 
-  resync(diskId: string, request: { readonly expectedGeneration: number; readonly code: string }): void {
+  resync(diskId: string, request: ResyncRequest): void {
     const disk = this.#disks.get(diskId)
     if (disk !== undefined) void disk.resync(request)
   }

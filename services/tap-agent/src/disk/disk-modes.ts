@@ -13,7 +13,7 @@
 import type { RangeLock, SyncProgress } from '@blockferry/disk-stream'
 import { anchorSourceTime } from '@blockferry/disk-stream'
 import { AssertionError, codeOf } from '@blockferry/runtime'
-import type { SegmentLog } from '@blockferry/segment-log'
+import type { Lsn, SegmentLog } from '@blockferry/segment-log'
 import type { BlockDevice } from '@blockferry/storage'
 import { catalogue, fault } from '../error-catalogue.ts'
 import type { ControlRecord } from './control-record.ts'
@@ -58,6 +58,7 @@ export class DiskModes implements GuestPathOwner {
   #path: GuestPath | null = null
   #device: BlockDevice
   #writer: SpoolWriter | null = null
+  #generationFromLsn: Lsn = 0
   #failure: StorageFailure | null = null
   #refusedCode: string | null = null
   #transition: Promise<void> = Promise.resolve()
@@ -117,6 +118,11 @@ export class DiskModes implements GuestPathOwner {
     this.#requirePath().setRoute({ kind: 'direct' })
   }
 
+  /** Where the running generation begins in the spool, or could at the latest: 0 for one found at the start. */
+  get generationFromLsn(): Lsn {
+    return this.#generationFromLsn
+  }
+
   newWriter(generation: NonNullable<ControlRecord['generation']>, from?: AppendedState): SpoolWriter {
     const { log, onFrames, onAppendDone, disk } = this.#deps
     const onFailed = (error: unknown) => this.#spoolFailed(error)
@@ -126,6 +132,7 @@ export class DiskModes implements GuestPathOwner {
       from,
     )
     this.#writer = writer
+    this.#generationFromLsn = from === undefined ? log.appendedThrough : 0
     return writer
   }
 
@@ -265,6 +272,13 @@ export class DiskModes implements GuestPathOwner {
     if (this.#failure === null || this.#failure.code === code) return
     this.#failure = { ...this.#failure, code }
     this.#changed('FAILED', code)
+  }
+
+  /** Runs `use` in AHEAD, where nothing is appended to the spool and no generation begins meanwhile (M3). */
+  async inAhead(use: () => Promise<void>): Promise<void> {
+    await this.#exclusive(async () => {
+      if (this.record.mode === 'AHEAD' && !this.#closing.signal.aborted) await use()
+    })
   }
 
   /**

@@ -102,6 +102,14 @@ export interface TapDiskDeps {
 
 export interface TapDiskOptions extends DiskIdentity, SpoolLimits {}
 
+/** Why a disk needs a new generation; older requests than the running one are ignored. */
+export interface ResyncRequest {
+  readonly expectedGeneration: number
+  readonly code: string
+  /** Set when the spool cannot be read: what lies below is lost, unless the running generation began behind it. */
+  readonly unreadableThroughLsn?: Lsn
+}
+
 /** What the shipper reports of a disk. */
 export interface ShippedReport {
   readonly position: Position

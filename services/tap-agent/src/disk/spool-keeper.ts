@@ -5,10 +5,11 @@
  * Kafka A acknowledged all of it; never while it holds an unfinished write, nor before `evictedThrough` is durable.
  * Invariant K2: nothing goes that lies beyond the durable hint: there a restarted shipper reads on, and the target
  * may have received more than the hint says.
+ * Invariant K3: a spool that cannot be read is dropped whole, in AHEAD alone: everything is owed there.
  */
 import type { Position } from '@blockferry/disk-stream'
 import { MiB } from '@blockferry/runtime'
-import type { SegmentLog } from '@blockferry/segment-log'
+import type { Lsn, SegmentLog } from '@blockferry/segment-log'
 import { isAtOrBelow, type SegmentIndex } from '../spool/segment-index.ts'
 import type { ShipHint } from './control-record.ts'
 import type { ControlStore } from './control-store.ts'
@@ -37,6 +38,7 @@ export class SpoolKeeper {
   #received: Position | null = null
   #syncing = false
   #syncFailed = false
+  #unreadableThroughLsn: Lsn = 0
   #tending = false
 
   constructor(deps: SpoolKeeperDeps) {
@@ -62,7 +64,25 @@ export class SpoolKeeper {
   /** True when a new generation has room to begin in. Never again after a failed sync: the log says so until it is reopened. */
   hasRoom(): boolean {
     const { log, limits } = this.#deps
-    return !this.#syncFailed && log.allocatedBytes <= limits.spoolBytesMax * roomBelowShare
+    return !this.#syncFailed && !this.isLost && log.allocatedBytes <= limits.spoolBytesMax * roomBelowShare
+  }
+
+  /** True when what the spool holds cannot be read: it has to be dropped (K3). */
+  get isLost(): boolean {
+    return this.#unreadableThroughLsn > this.#deps.log.firstLsn
+  }
+
+  /** The shipper could not read the spool, and left behind what lies below. */
+  unreadable(throughLsn: Lsn): void {
+    this.#unreadableThroughLsn = Math.max(this.#unreadableThroughLsn, throughLsn)
+  }
+
+  /** K3: only in AHEAD, with nothing appended meanwhile. `end` is where the stream in it ended. */
+  async drop(end: Position | null): Promise<void> {
+    const { control, index, log } = this.#deps
+    await control.update({ evictedThrough: end ?? control.current.evictedThrough })
+    await log.restart()
+    index.forgetBefore(log.firstLsn)
   }
 
   /** Kafka A acknowledged everything through the position. */

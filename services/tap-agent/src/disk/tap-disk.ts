@@ -12,13 +12,15 @@ import type { BlockDevice } from '@blockferry/storage'
 import { appendEvents } from './append-events.ts'
 import { createAppendLatency } from './append-latency.ts'
 import type { ControlRecord } from './control-record.ts'
-import { DiskModes, notConvergingCount, rethrowAssertion } from './disk-modes.ts'
-import type { ShippedReport, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
+import { DiskModes, rethrowAssertion } from './disk-modes.ts'
+import type { ResyncRequest, ShippedReport, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
+import { stateAndCodeOf } from './disk-state.ts'
 import { GuestPath } from './guest-path.ts'
 import { clampedHints, closeAll, examine, lostRecord, type Opened, openParts, positionOf } from './opening.ts'
 import { readBackExtent } from './read-back.ts'
 import type { SpoolScan } from './recovery.ts'
 import { SpoolKeeper } from './spool-keeper.ts'
+import { SpoolRepair } from './spool-repair.ts'
 import { emptyAppendedState, type AppendedFrame, type SpoolWriter } from './spool-writer.ts'
 import { fault } from '../error-catalogue.ts'
 import { SegmentIndex } from '../spool/segment-index.ts'
@@ -49,6 +51,7 @@ export class TapDisk {
   readonly #opened: Opened
   readonly #modes: DiskModes
   readonly #keeper: SpoolKeeper
+  readonly #repair: SpoolRepair
   readonly #index: SegmentIndex
   readonly #latency = createAppendLatency()
   readonly #lock = new RangeLock()
@@ -91,6 +94,12 @@ export class TapDisk {
       limits: options,
       writer: () => this.#modes.writer,
       onSyncFailed: (error) => this.#spoolTrouble(error),
+    })
+    this.#repair = new SpoolRepair({
+      clock: deps.clock,
+      modes: this.#modes,
+      keeper: this.#keeper,
+      onTrouble: (error) => deps.observer?.trouble?.(options.diskId, error),
     })
     this.path = new GuestPath({ device, lock: this.#lock, owner: this.#modes })
     this.#modes.usePath(this.path)
@@ -260,8 +269,13 @@ export class TapDisk {
   }
 
   /** The target, or the shipper, needs a new generation with base = full. Older requests are ignored. */
-  async resync(request: { readonly expectedGeneration: number; readonly code: string }): Promise<void> {
+  async resync(request: ResyncRequest): Promise<void> {
     const { generation, mode } = this.#modes.record
+    const { unreadableThroughLsn } = request
+    if (unreadableThroughLsn !== undefined) {
+      if (unreadableThroughLsn <= this.#modes.generationFromLsn) return
+      this.#keeper.unreadable(unreadableThroughLsn)
+    }
     if (mode === 'AHEAD' || generation === null || request.expectedGeneration < generation.number) return
     await this.#modes.goAhead(request.code, { counts: false })
   }
@@ -275,6 +289,7 @@ export class TapDisk {
     if (this.#latency.second(now) && this.#modes.writer !== null) {
       void this.#modes.goAhead('SPOOL_SLOW')
     }
+    await this.#repair.tend()
     void this.#resyncWhenPossible()
     await this.#keeper.tend()
   }
@@ -294,7 +309,7 @@ export class TapDisk {
 
   status(): DiskStatus {
     const { record, writer } = this.#modes
-    const { state, code } = this.#stateAndCode()
+    const { state, code } = stateAndCodeOf(this.#modes, this.#kafkaCode)
     const inStream = record.mode === 'STREAMING' && writer !== null
     return {
       diskId: this.options.diskId,
@@ -310,20 +325,6 @@ export class TapDisk {
       received: this.#keeper.received,
       spoolBytes: this.#opened.log.allocatedBytes,
       progress: this.#modes.progress(),
-    }
-  }
-
-  #stateAndCode(): { readonly state: TapState; readonly code: string | null } {
-    const { failure, record, refusedCode } = this.#modes
-    if (refusedCode !== null) return { state: 'FAILED', code: refusedCode }
-    if (failure !== null) return { state: 'FAILED', code: failure.code }
-    switch (record.mode) {
-      case 'AHEAD':
-        return { state: 'AHEAD', code: aheadCodeOf(record) }
-      case 'RESYNCING':
-        return { state: 'RESYNCING', code: this.#kafkaCode }
-      case 'STREAMING':
-        return { state: this.#kafkaCode === null ? 'STREAMING' : 'SPOOLING', code: this.#kafkaCode }
     }
   }
 
@@ -369,10 +370,4 @@ export class TapDisk {
     const spoolCode = await flush(this.#opened.log.sync(), 'SPOOL_FAILED')
     return diskCode ?? spoolCode
   }
-}
-
-/** T7. Only a spool that is full speaks of the guest's rate: one that failed names its own repair. */
-function aheadCodeOf({ aheadCode, aheadCount }: ControlRecord): string | null {
-  const isFull = aheadCode === 'SPOOL_FULL'
-  return isFull && aheadCount >= notConvergingCount ? 'NOT_CONVERGING' : aheadCode
 }

@@ -7,6 +7,8 @@
  * Invariant G3: what lies behind `acknowledged` was acknowledged by Kafka A; after any error the feed goes on
  * right after it.
  * Invariant G4: one operation uses the reader at a time; closing waits for it, and nothing is read afterwards.
+ * Invariant G5: what lies before a jump is not read again unless a re-send asks for it, and nothing after it goes
+ * before a generation begins: the one that was jumped over has a hole there.
  */
 import { crc32 } from 'node:zlib'
 import {
@@ -75,6 +77,9 @@ export class DiskFeed {
   #resendPoint: { readonly generation: number; readonly fromSequence: number } | null = null
   #acknowledged: ShipHint | null
   #oldestMadeAtMs: number | null = null
+  /** Where the last jump led (G5). */
+  #jumpedTo: Lsn = 0
+  #awaitsGeneration = false
   #lastUse: Promise<unknown> = Promise.resolve()
   #closed = false
 
@@ -137,7 +142,8 @@ export class DiskFeed {
     this.#carry = null
     await this.#reader?.close()
     this.#reader = null
-    this.#nextLsn = Math.max(await this.#spool.firstLsn(), hint?.lsn ?? 0)
+    this.#awaitsGeneration = (hint?.lsn ?? 0) < this.#jumpedTo
+    this.#nextLsn = Math.max(await this.#spool.firstLsn(), hint?.lsn ?? 0, this.#jumpedTo)
     this.#skipThrough = hint?.position ?? null
     this.#madeThrough = hint?.position ?? null
   }
@@ -154,6 +160,7 @@ export class DiskFeed {
     const found = await findResendStart(this.#spool, { generation, fromSequence })
     if (found === null) return false
     await this.#moveTo(null)
+    this.#awaitsGeneration = false
     this.#nextLsn = found.lsn
     this.#skipThrough = found.before
     this.#resend = true
@@ -208,8 +215,8 @@ export class DiskFeed {
   }
 
   /**
-   * The place to read on may lie at the end of a segment that the target has received and that was deleted
-   * since: reading goes on at the first one kept. Whether that follows is G1's to say.
+   * The place to read on may lie in a segment that was deleted since, because the target has received it or because
+   * the whole spool was dropped: reading goes on at the first one kept. Whether that follows is G1's to say.
    */
   async #readNext(): Promise<Frame | null> {
     this.#reader ??= this.#spool.reader(this.#nextLsn)
@@ -217,7 +224,7 @@ export class DiskFeed {
       return await this.#reader.next()
     } catch (error) {
       const firstLsn = await this.#spool.firstLsn()
-      if (codeOf(error) !== 'LOG_GONE' || firstLsn <= this.#nextLsn) throw error
+      if (!isAboutTheLog(error) || firstLsn <= this.#nextLsn) throw error
       await this.#reader.close()
       this.#nextLsn = firstLsn
       this.#reader = this.#spool.reader(firstLsn)
@@ -225,14 +232,18 @@ export class DiskFeed {
     }
   }
 
-  /** Leaves out what is acknowledged already, or lies before a re-send's first event. */
+  /** Leaves out what is acknowledged already, lies before a re-send's first event, or behind a hole (G5). */
   #skip(carry: Carry): void {
+    if (this.#awaitsGeneration) {
+      this.#awaitsGeneration = carry.frame.firstSequence !== 1
+      if (this.#awaitsGeneration) carry.taken = carry.frame.events.length
+    }
     const through = this.#skipThrough
     if (through === null) return
     const { frame } = carry
     const isOlder = frame.generation.number < through.generation
     const isSame = frame.generation.number === through.generation
-    for (const event of frame.events) {
+    for (const event of frame.events.slice(carry.taken)) {
       const sequence = frame.firstSequence + carry.taken
       if (!isOlder && !(isSame && sequence <= through.sequence)) break
       this.#advance(carry, event)
@@ -324,11 +335,15 @@ export class DiskFeed {
     this.#nextLsn = carry.nextLsn
   }
 
-  /** Leaves behind what cannot be read: what comes next belongs to the generation that follows. */
-  jumpToEnd(): Promise<void> {
+  /** Leaves behind what cannot be read (G5), and says up to where. */
+  jumpToEnd(): Promise<Lsn> {
     return this.#exclusive(async () => {
+      this.#jumpedTo = this.#spool.publishedLsn()
+      this.#resend = false
+      this.#resendPoint = null
+      this.#oldestMadeAtMs = null
       await this.#moveTo(null)
-      this.#nextLsn = this.#spool.publishedLsn()
+      return this.#jumpedTo
     })
   }
 
@@ -343,6 +358,12 @@ export class DiskFeed {
 
 function nothing(): void {
   // The next use of the reader begins whatever became of this one; its own caller hears of its failure.
+}
+
+/** A reader in the middle of a log that was dropped sees its place gone, or zeroes where the log went on. */
+function isAboutTheLog(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'LOG_GONE' || code === 'LOG_CORRUPT'
 }
 
 function newDraft(carry: Carry): Draft {

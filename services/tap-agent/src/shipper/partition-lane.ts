@@ -188,8 +188,9 @@ export class PartitionLane {
     linkCodeOf(error)
     this.#deps.listener.trouble(error)
     const code = codeOf(error) === 'LOG_GONE' ? 'RESYNC_REQUESTED' : 'SPOOL_CORRUPT'
-    await feed.jumpToEnd()
-    this.#deps.listener.resync(feed.diskId, { expectedGeneration: Number.MAX_SAFE_INTEGER, code })
+    const unreadableThroughLsn = await feed.jumpToEnd()
+    const expectedGeneration = Number.MAX_SAFE_INTEGER
+    this.#deps.listener.resync(feed.diskId, { expectedGeneration, code, unreadableThroughLsn })
   }
 
   async #rewind(feed: DiskFeed): Promise<void> {

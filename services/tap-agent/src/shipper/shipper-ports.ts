@@ -3,6 +3,7 @@ import type { Clock, Random } from '@blockferry/runtime'
 import type { ReplicationLog } from '@blockferry/replication-log'
 import type { Lsn, SegmentLogReader } from '@blockferry/segment-log'
 import type { ShipHint } from '../disk/control-record.ts'
+import type { ResyncRequest } from '../disk/disk-ports.ts'
 
 /** A disk's spool, read while another thread writes it. */
 export interface SpoolSource {
@@ -30,7 +31,7 @@ export interface ShipperListener {
   /** Code of what keeps a partition's records away from Kafka A, null when they flow. Partition null: the link itself. */
   kafka(kafkaPartition: number | null, code: string | null): void
   /** A new generation is needed: the target asked, or what it lacks is no longer in the spool. */
-  resync(diskId: string, request: { readonly expectedGeneration: number; readonly code: string }): void
+  resync(diskId: string, request: ResyncRequest): void
   skew(skew: ClockSkew): void
   /** An error that was dealt with and that people want to read about. */
   trouble(error: unknown): void

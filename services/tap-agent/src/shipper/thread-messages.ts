@@ -1,7 +1,7 @@
 import type { ClockSkew, Position, Stamp } from '@blockferry/disk-stream'
 import type { KafkaClientName } from '@blockferry/replication-log'
 import type { ShipHint } from '../disk/control-record.ts'
-import type { Minted, MintRequest } from '../disk/disk-ports.ts'
+import type { Minted, MintRequest, ResyncRequest } from '../disk/disk-ports.ts'
 import type { DiskStatus } from '../disk/tap-disk.ts'
 import type { Attachment } from './shipper.ts'
 import type { LaneFigures } from './partition-lane.ts'
@@ -35,12 +35,7 @@ export type FromShipper =
   | { readonly kind: 'shipped'; readonly diskId: string; readonly hint: ShipHint }
   | { readonly kind: 'received'; readonly diskId: string; readonly position: Position }
   | { readonly kind: 'kafka'; readonly kafkaPartition: number | null; readonly code: string | null }
-  | {
-      readonly kind: 'resync'
-      readonly diskId: string
-      readonly expectedGeneration: number
-      readonly code: string
-    }
+  | ({ readonly kind: 'resync'; readonly diskId: string } & ResyncRequest)
   | { readonly kind: 'skew'; readonly skew: ClockSkew }
   | {
       readonly kind: 'trouble'

@@ -27,6 +27,7 @@ import { decodeRecord, encodePositionReport, encodeStreamRequest } from '@blockf
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
 import { StampStore } from '../agent/stamp-store.ts'
 import { TapAgent } from '../agent/tap-agent.ts'
+import { decodeControlRecord } from '../disk/control-record.ts'
 import type { TapDisk } from '../disk/tap-disk.ts'
 import { localBell } from '../shipper/bell.ts'
 import { createShipper, type Shipper } from '../shipper/shipper.ts'
@@ -212,6 +213,12 @@ export class AgentBench {
     return disk
   }
 
+  /** Where the shipper of a later agent would read on. */
+  async shippedLsn(diskId: string): Promise<number> {
+    const slots = await openControlSlots({ file: this.media(diskId).slots.open(), slotBytes: 8 * KiB })
+    return decodeControlRecord(slots.newest?.record ?? fail())?.shipped?.lsn ?? 0
+  }
+
   async until(condition: () => boolean, what: string): Promise<void> {
     await this.world.until(condition, what)
   }
@@ -224,7 +231,8 @@ export class AgentBench {
   async untilShipped(diskId: string): Promise<void> {
     await this.until(() => {
       const { numberedThrough, position, shipped } = this.disk(diskId).status()
-      return position?.sequence === numberedThrough && shipped?.sequence === position.sequence
+      const isSame = shipped?.generationId === position?.generationId
+      return isSame && position?.sequence === numberedThrough && shipped?.sequence === position.sequence
     }, `${diskId} shipped`)
   }
 

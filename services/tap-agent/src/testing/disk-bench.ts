@@ -4,8 +4,9 @@ import { assert, Fault, KiB } from '@blockferry/runtime'
 import {
   localPublishedLength,
   MemorySegmentDirectory,
-  openMemorySegmentLog,
   openSegmentFollowerOn,
+  openSegmentLogOn,
+  type SegmentFiles,
 } from '@blockferry/segment-log'
 import {
   type BlockDevice,
@@ -34,6 +35,8 @@ export interface BenchOptions {
   readonly wrapDevice?: (device: BlockDevice) => BlockDevice
   /** True while the control slots cannot be written. */
   readonly slotsFail?: () => boolean
+  /** Wraps the spool's files: failures, and tests that watch what happens to them. */
+  readonly wrapSegments?: (files: SegmentFiles) => SegmentFiles
   readonly world?: World
 }
 
@@ -51,9 +54,7 @@ export class DiskBench {
   medium = new MemoryMedium()
   readonly spool: MemorySegmentDirectory
   readonly slots = new MemorySlotMedium()
-  readonly options: Required<
-    Omit<BenchOptions, 'groupId' | 'volumeBytes' | 'wrapDevice' | 'slotsFail' | 'world' | 'seed'>
-  > &
+  readonly options: Required<Pick<BenchOptions, 'diskId' | 'sizeBytes' | 'segmentBytes' | 'spoolBytesMax'>> &
     BenchOptions
   readonly observed: string[] = []
   /** The file that the source is, as its file system tells it. */
@@ -158,11 +159,10 @@ export class DiskBench {
         return openControlSlots({ file: watched, slotBytes: 8 * KiB, whenLost: 'begin-anew' })
       },
       openSpool: async (scanFrom) => {
-        const opened = await openMemorySegmentLog({
-          directory: this.spool,
+        const files = this.spool.open(step)
+        const opened = await openSegmentLogOn(this.options.wrapSegments?.(files) ?? files, {
           limits: { segmentBytes, bytesMax: spoolBytesMax },
           random: world.random,
-          step,
           published: this.#published,
           ...(scanFrom === undefined ? {} : { scanFrom }),
         })

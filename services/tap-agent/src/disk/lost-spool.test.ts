@@ -1,0 +1,45 @@
+import { KiB } from '@blockferry/runtime'
+import { expect, test } from 'vitest'
+import { DiskBench, pattern } from '../testing/disk-bench.ts'
+import type { TapDisk } from './tap-disk.ts'
+
+function write(disk: TapDisk, tag: number): Promise<void> {
+  return disk.path.change({ kind: 'write', byteOffset: 0, data: pattern(64 * KiB, tag) }, { fua: false })
+}
+
+const unreadable = { expectedGeneration: Number.MAX_SAFE_INTEGER, code: 'SPOOL_CORRUPT' } as const
+
+test('a spool that cannot be read is dropped in AHEAD, and evictedThrough is durable before (T6, K3)', async () => {
+  const evictedAtRemoval: (number | null)[] = []
+  const bench: DiskBench = new DiskBench({
+    seed: 1,
+    wrapSegments: (files) => ({
+      ...files,
+      remove: async (name) => {
+        evictedAtRemoval.push((await bench.durableRecord()).evictedThrough?.sequence ?? null)
+        await files.remove(name)
+      },
+    }),
+  })
+  const disk = await bench.openStreaming()
+  for (let tag = 1; tag <= 20; tag += 1) await bench.world.settle(write(disk, tag))
+  const end = disk.status().position?.sequence ?? expect.fail('no position')
+  await bench.world.settle(disk.resync({ ...unreadable, unreadableThroughLsn: bench.publishedLsn() }))
+  expect(disk.status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_CORRUPT' })
+  await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
+  expect(evictedAtRemoval.length).toBeGreaterThan(1)
+  expect(new Set(evictedAtRemoval)).toEqual(new Set([end]))
+  expect((await bench.stream())[0]).toMatchObject({ sequence: 1, generation: { number: 2 } })
+  expect((await bench.replay()).equals(bench.source())).toBe(true)
+})
+
+test('a spool that could not be read before the running generation began is none of its business', async () => {
+  const bench = new DiskBench({ seed: 2 })
+  const disk = await bench.openStreaming()
+  await bench.world.settle(write(disk, 1))
+  const request = { ...unreadable, unreadableThroughLsn: bench.publishedLsn() }
+  await bench.world.settle(disk.resync(request))
+  await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
+  await bench.world.settle(disk.resync(request))
+  expect(disk.status()).toMatchObject({ state: 'STREAMING', position: { generation: 2 } })
+})
