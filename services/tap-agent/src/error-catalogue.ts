@@ -61,8 +61,9 @@ export const catalogue = {
     nextCommand: 'Bring Kafka back, or raise spoolBytesMax.',
   },
   SPOOL_FAILED: {
-    summary: 'The spool could not be written; the guest goes on, a full resync follows.',
-    nextCommand: 'Check space and health of the state volume: df, dmesg.',
+    summary:
+      'The spool could not be written; the guest goes on, a new spool and a full resync follow by themselves.',
+    nextCommand: 'Check space and health of the state volume: df, dmesg; no restart is needed.',
   },
   SPOOL_SLOW: {
     summary:

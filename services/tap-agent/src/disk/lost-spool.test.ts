@@ -1,4 +1,5 @@
 import { KiB } from '@blockferry/runtime'
+import { faultySegmentFiles } from '@blockferry/segment-log'
 import { expect, test } from 'vitest'
 import { DiskBench, pattern } from '../testing/disk-bench.ts'
 import type { TapDisk } from './tap-disk.ts'
@@ -42,4 +43,32 @@ test('a spool that could not be read before the running generation began is none
   await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
   await bench.world.settle(disk.resync(request))
   expect(disk.status()).toMatchObject({ state: 'STREAMING', position: { generation: 2 } })
+})
+
+test('a spool whose fdatasync failed once is dropped too: the disk streams again without a restart (T3, T4)', async () => {
+  let fails = false
+  const bench = new DiskBench({
+    seed: 3,
+    wrapSegments: (files) =>
+      faultySegmentFiles(files, (operation) => (fails && operation === 'sync' ? { code: 'EIO' } : null)),
+  })
+  const disk = await bench.openStreaming()
+  await bench.world.settle(write(disk, 1))
+  fails = true
+  await bench.world.settle(disk.tick())
+  await bench.world.until(() => disk.status().state === 'AHEAD', 'AHEAD')
+  expect(disk.status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_FAILED' })
+  await bench.world.settle(write(disk, 2))
+  for (let ticks = 0; ticks < 30; ticks += 1) {
+    await bench.world.settle(disk.tick())
+    await bench.world.settle(bench.world.clock(bench.life).sleep(1_000))
+  }
+  expect(disk.status().state).toBe('AHEAD')
+  fails = false
+  await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
+  expect(disk.status().position?.generation).toBe(2)
+  await bench.world.settle(write(disk, 3))
+  await bench.world.settle(disk.tick())
+  expect((await bench.durableRecord()).durableThroughLsn).toBe(bench.publishedLsn())
+  expect((await bench.replay()).equals(bench.source())).toBe(true)
 })

@@ -5,7 +5,7 @@
  * Kafka A acknowledged all of it; never while it holds an unfinished write, nor before `evictedThrough` is durable.
  * Invariant K2: nothing goes that lies beyond the durable hint: there a restarted shipper reads on, and the target
  * may have received more than the hint says.
- * Invariant K3: a spool that cannot be read is dropped whole, in AHEAD alone: everything is owed there.
+ * Invariant K3: a spool that cannot be read or synced is dropped whole, in AHEAD alone: everything is owed there.
  */
 import type { Position } from '@blockferry/disk-stream'
 import { MiB } from '@blockferry/runtime'
@@ -61,15 +61,15 @@ export class SpoolKeeper {
     return Math.max(0, log.appendedThrough - acknowledgedLsn) / limits.spoolBytesMax
   }
 
-  /** True when a new generation has room to begin in. Never again after a failed sync: the log says so until it is reopened. */
+  /** True when a new generation has room to begin in, and a spool that takes it. */
   hasRoom(): boolean {
     const { log, limits } = this.#deps
-    return !this.#syncFailed && !this.isLost && log.allocatedBytes <= limits.spoolBytesMax * roomBelowShare
+    return !this.isLost && log.allocatedBytes <= limits.spoolBytesMax * roomBelowShare
   }
 
-  /** True when what the spool holds cannot be read: it has to be dropped (K3). */
+  /** True when what the spool holds cannot be read, or not be made durable: it has to be dropped (K3). */
   get isLost(): boolean {
-    return this.#unreadableThroughLsn > this.#deps.log.firstLsn
+    return this.#syncFailed || this.#unreadableThroughLsn > this.#deps.log.firstLsn
   }
 
   /** The shipper could not read the spool, and left behind what lies below. */
@@ -83,6 +83,7 @@ export class SpoolKeeper {
     await control.update({ evictedThrough: end ?? control.current.evictedThrough })
     await log.restart()
     index.forgetBefore(log.firstLsn)
+    this.#syncFailed = false
   }
 
   /** Kafka A acknowledged everything through the position. */

@@ -12,7 +12,7 @@ export interface SpoolRepairDeps {
   readonly onTrouble: (error: unknown) => void
 }
 
-/** Gets a disk in AHEAD rid of a spool that cannot be read any more, so that it can begin anew (K3). */
+/** Gets a disk in AHEAD rid of a spool that cannot be read or synced any more, so that it can begin anew (K3). */
 export class SpoolRepair {
   readonly #deps: SpoolRepairDeps
   #dueMs = 0
