@@ -181,7 +181,14 @@ export class TapAgent implements ShipperListener {
   /** A disk whose tick still runs is left alone: its volume is slow, its neighbours' may not be. */
   #tick(disk: TapDisk): void {
     if (this.#ticking.has(disk)) return
-    const done = disk.tick().finally(() => this.#ticking.delete(disk))
+    const failed = (error: unknown): void => {
+      rethrowAssertion(error)
+      this.#deps.observer?.trouble?.(disk.options.diskId, error)
+    }
+    const done = disk
+      .tick()
+      .catch(failed)
+      .finally(() => this.#ticking.delete(disk))
     this.#ticking.set(disk, done)
   }
 

@@ -72,3 +72,27 @@ test('a spool whose fdatasync failed once is dropped too: the disk streams again
   expect((await bench.durableRecord()).durableThroughLsn).toBe(bench.publishedLsn())
   expect((await bench.replay()).equals(bench.source())).toBe(true)
 })
+
+test('a segment that cannot be removed is told and tried again; the disk streams on (T3)', async () => {
+  let fails = true
+  const bench = new DiskBench({
+    seed: 4,
+    wrapSegments: (files) =>
+      faultySegmentFiles(files, (operation) => (fails && operation === 'remove' ? { code: 'EIO' } : null)),
+  })
+  const troubles: unknown[] = []
+  const disk = await bench.openStreaming({ trouble: (_, error) => troubles.push(error) })
+  for (let tag = 1; tag <= 20; tag += 1) await bench.world.settle(write(disk, tag))
+  const position = disk.status().position ?? expect.fail('no position')
+  disk.shipped({ position, lsn: bench.publishedLsn() })
+  disk.received(position)
+  const before = disk.status().spoolBytes
+  await bench.world.settle(disk.tick())
+  expect(troubles).toMatchObject([{ code: 'EIO' }])
+  expect(disk.status()).toMatchObject({ state: 'STREAMING', spoolBytes: before })
+  await bench.world.settle(write(disk, 99))
+  fails = false
+  await bench.world.settle(disk.tick())
+  expect(disk.status().spoolBytes).toBeLessThan(before)
+  expect(disk.status().state).toBe('STREAMING')
+})

@@ -13,6 +13,7 @@ import type { Lsn, SegmentLog } from '@blockferry/segment-log'
 import { isAtOrBelow, type SegmentIndex } from '../spool/segment-index.ts'
 import type { ShipHint } from './control-record.ts'
 import type { ControlStore } from './control-store.ts'
+import { rethrowAssertion } from './disk-modes.ts'
 import type { ShippedReport, SpoolLimits } from './disk-ports.ts'
 import type { SpoolWriter } from './spool-writer.ts'
 
@@ -30,6 +31,8 @@ export interface SpoolKeeperDeps {
   readonly limits: SpoolLimits
   readonly writer: () => SpoolWriter | null
   readonly onSyncFailed: (error: unknown) => void
+  /** Something failed that is tried again and keeps nothing from going on. */
+  readonly onTrouble: (error: unknown) => void
 }
 
 export class SpoolKeeper {
@@ -117,7 +120,7 @@ export class SpoolKeeper {
 
   async #sync(): Promise<void> {
     const { log } = this.#deps
-    if (this.#syncing || log.durableThrough >= log.appendedThrough) return
+    if (this.#syncing || this.#syncFailed || log.durableThrough >= log.appendedThrough) return
     this.#syncing = true
     try {
       await log.sync()
@@ -144,7 +147,13 @@ export class SpoolKeeper {
     const deletion = through === null ? null : index.deletableThrough(through)
     if (deletion === null || deletion.lsn <= log.firstLsn || this.#holdsUnfinished(deletion.position)) return
     if (!(await this.#save({ evictedThrough: deletion.position }))) return
-    await log.deleteBefore(deletion.lsn)
+    try {
+      await log.deleteBefore(deletion.lsn)
+    } catch (error) {
+      // The spool takes appends as before; if this lasts, its limit says what happens.
+      rethrowAssertion(error)
+      this.#deps.onTrouble(error)
+    }
     index.forgetBefore(log.firstLsn)
   }
 

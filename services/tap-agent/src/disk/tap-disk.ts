@@ -87,6 +87,7 @@ export class TapDisk {
       },
       device,
     )
+    const onTrouble = (error: unknown): void => deps.observer?.trouble?.(options.diskId, error)
     this.#keeper = new SpoolKeeper({
       log,
       control,
@@ -94,12 +95,13 @@ export class TapDisk {
       limits: options,
       writer: () => this.#modes.writer,
       onSyncFailed: (error) => this.#spoolTrouble(error),
+      onTrouble,
     })
     this.#repair = new SpoolRepair({
       clock: deps.clock,
       modes: this.#modes,
       keeper: this.#keeper,
-      onTrouble: (error) => deps.observer?.trouble?.(options.diskId, error),
+      onTrouble,
     })
     this.path = new GuestPath({ device, lock: this.#lock, owner: this.#modes })
     this.#modes.usePath(this.path)

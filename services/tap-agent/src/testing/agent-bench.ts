@@ -67,6 +67,8 @@ export class AgentBench {
   shipper: Shipper | null = null
   /** Asked before each call on a spool's files: how the state volume fails. */
   spoolFault: SegmentFaultPlan = () => null
+  /** Hears what disks tell of trouble. */
+  onTrouble: (diskId: string, error: unknown) => void = () => {}
   readonly #groupId: string | null
   #remote = 0
 
@@ -190,7 +192,8 @@ export class AgentBench {
     }))
     const { bell, shipper, stamps } = link
     const clock = world.clock(life)
-    const deps = { clock, random: world.random, bootId: 'boot-1', stamps, storageOf }
+    const observer = { trouble: (diskId: string, error: unknown) => this.onTrouble(diskId, error) }
+    const deps = { clock, random: world.random, bootId: 'boot-1', stamps, storageOf, observer }
     return new TapAgent(deps, { disks, cutIntervalMs: 1_000 }, { shipper, bell })
   }
 
