@@ -38,7 +38,7 @@ export async function scanSpool(log: SegmentLog, segmentBytes: number): Promise<
   const newest = index.starts.at(-1)
   if (newest === undefined) return { index, last: null, inDoubt: [], inDoubtFrom: 1 }
   const frame = await lastFrame({ reader, decoder }, newest.lsn)
-  const from = index.segmentHolding(frame.generation, frame.lowestUnfinished) ?? newest.lsn
+  const from = index.readFrom(frame.generation, frame.lowestUnfinished) ?? newest.lsn
   const inDoubt = await inDoubtExtents({ reader, decoder }, { last: frame, from })
   const last = { generation: frame.generation, state: stateAfter(frame) }
   return { index, last, inDoubt, inDoubtFrom: frame.lowestUnfinished }

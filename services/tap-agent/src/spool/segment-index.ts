@@ -56,8 +56,11 @@ export class SegmentIndex {
     return deletion
   }
 
-  /** LSN of the newest segment that begins at or before `sequence` of the generation; null when none is kept. */
-  segmentHolding(generation: { readonly id: string }, sequence: number): Lsn | null {
+  /**
+   * LSN from which everything kept of the generation from `sequence` on is found: the newest segment that begins at or
+   * before it, or, when that one is gone, the oldest that is kept of the generation. Null when none is.
+   */
+  readFrom(generation: { readonly id: string }, sequence: number): Lsn | null {
     let found: Lsn | null = null
     for (const start of this.#starts) {
       if (start.generation.id === generation.id && start.firstSequence <= sequence) found = start.lsn
@@ -66,7 +69,9 @@ export class SegmentIndex {
     // The generation may begin in the middle of a segment that an older one opened.
     const before = this.#starts.filter((start) => start.generation.id !== generation.id).at(-1)
     const starts = this.#starts.find((start) => start.generation.id === generation.id)
-    return before !== undefined && (starts === undefined || before.lsn < starts.lsn) ? before.lsn : null
+    return before !== undefined && (starts === undefined || before.lsn < starts.lsn)
+      ? before.lsn
+      : (starts?.lsn ?? null)
   }
 
   #segmentOf(lsn: Lsn): number {
