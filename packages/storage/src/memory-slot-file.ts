@@ -1,7 +1,13 @@
-import { assert } from '@blockferry/runtime'
+import { assert, KiB } from '@blockferry/runtime'
 import type { CrashOptions, Step } from './memory-medium.ts'
 import { MemoryMedium, noStep } from './memory-medium.ts'
 import type { SlotFile } from './slot-file.ts'
+
+const pageBytes = 4 * KiB
+
+function pageStartOf(position: number): number {
+  return Math.floor(position / pageBytes) * pageBytes
+}
 
 /** A slot file's bytes in memory; they outlive the process that opened them. */
 export class MemorySlotMedium {
@@ -37,10 +43,11 @@ export class MemorySlotMedium {
           'slots are preallocated',
         )
         await handle.step()
-        const half = Math.floor(data.length / 2)
-        this.medium.write(position, data.subarray(0, half))
+        // A kill cuts a write between two pages of the page cache, never within one.
+        const cut = Math.max(0, pageStartOf(position + data.length / 2) - position)
+        this.medium.write(position, data.subarray(0, cut))
         await handle.step()
-        this.medium.write(position + half, data.subarray(half))
+        this.medium.write(position + cut, data.subarray(cut))
         await handle.step()
       },
       sync: async () => {
