@@ -67,12 +67,12 @@ export const catalogue = {
   },
   SPOOL_SLOW: {
     summary:
-      'Spool appends stayed above 20 ms at the 99th percentile for 5 s; the guest goes on without the spool.',
+      'Spool appends stayed above 20 ms at the 99th percentile for 5 s, or hung; the guest goes on without the spool.',
     nextCommand: 'Move the state directory to a faster volume.',
   },
   STATE_VOLUME_FAILED: {
     summary:
-      'The control slots cannot be written: nothing would remember a write. Writes wait 30 s and are refused then; a disk that starts is not served.',
+      'The state volume cannot be written, or hangs: nothing would remember a write. Writes wait 30 s and are refused then; a disk that starts is not served.',
     nextCommand: 'Check space and health of the state volume: df, dmesg.',
   },
   LOCAL_STORAGE_FAILED: {

@@ -70,7 +70,7 @@ export class TapAgent implements ShipperListener {
   readonly #cuts: CutScheduler
   readonly groups: ReadonlyMap<string, CutGroup>
   readonly #running: Promise<void>[] = []
-  readonly #ticking = new Map<TapDisk, Promise<void>>()
+  readonly #ticking = new Set<Promise<void>>()
   #skew: ClockSkew | null = null
 
   constructor(deps: TapAgentDeps, options: TapAgentOptions, link: { shipper: ShipperHandle; bell: Bell }) {
@@ -178,9 +178,8 @@ export class TapAgent implements ShipperListener {
     }
   }
 
-  /** A disk whose tick still runs is left alone: its volume is slow, its neighbours' may not be. */
+  /** Not awaited: a volume that is slow, or hangs, holds neither its neighbours nor the watch over itself. */
   #tick(disk: TapDisk): void {
-    if (this.#ticking.has(disk)) return
     const failed = (error: unknown): void => {
       rethrowAssertion(error)
       this.#deps.observer?.trouble?.(disk.options.diskId, error)
@@ -188,8 +187,8 @@ export class TapAgent implements ShipperListener {
     const done = disk
       .tick()
       .catch(failed)
-      .finally(() => this.#ticking.delete(disk))
-    this.#ticking.set(disk, done)
+      .finally(() => this.#ticking.delete(done))
+    this.#ticking.add(done)
   }
 
   async #stampLoop(): Promise<void> {
@@ -252,7 +251,7 @@ export class TapAgent implements ShipperListener {
   async close(): Promise<void> {
     assert(!this.#stopping.signal.aborted, 'an agent is closed once')
     this.#stopping.abort()
-    await Promise.all([...this.#running, ...this.#ticking.values()])
+    await Promise.all([...this.#running, ...this.#ticking])
     await Promise.all([...this.#disks.values()].map((disk) => disk.close()))
     await this.#deps.stamps.close()
   }

@@ -12,12 +12,23 @@ const lateMax = 1_024
 /**
  * Decides SPOOL_SLOW. Fed with every append, asked once a second. What is measured from here holds three
  * things: the volume's time, the transfer of the bytes, and the wait of this thread for a processor. Only the
- * first is a reason to give up the spool, so the other two are taken off.
+ * first is a reason to give up the spool, so the other two are taken off. An append under way counts with its
+ * age: one that hangs for seconds leaves seconds without a completion, and they are not good ones.
  */
 export interface AppendLatency {
   add(append: { readonly durationMs: number; readonly byteLength: number }): void
   /** True once more than one append in a hundred took over 20 ms in every second for 5 s. */
-  second(now: { readonly monotonicMs: number; readonly loopDelayMs: number }): boolean
+  second(now: {
+    readonly monotonicMs: number
+    readonly loopDelayMs: number
+    readonly outstanding: OutstandingAppend | null
+  }): boolean
+}
+
+/** An append that has not completed yet. */
+export interface OutstandingAppend {
+  readonly sinceMs: number
+  readonly byteLength: number
 }
 
 export function createAppendLatency(): AppendLatency {
@@ -27,10 +38,11 @@ export function createAppendLatency(): AppendLatency {
   return {
     add({ byteLength, durationMs }) {
       appends += 1
-      const ownMs = durationMs - byteLength / appendBytesPerMsMin
+      const ownMs = ownMsOf(durationMs, byteLength)
       if (ownMs > slowAppendMs && lateMs.length < lateMax) lateMs.push(ownMs)
     },
-    second({ loopDelayMs, monotonicMs }) {
+    second({ loopDelayMs, monotonicMs, outstanding }) {
+      if (outstanding !== null) this.add({ ...outstanding, durationMs: monotonicMs - outstanding.sinceMs })
       const slowAppends = lateMs.filter((ownMs) => ownMs > slowAppendMs + loopDelayMs).length
       if (slowAppends * 100 <= appends) slowSinceMs = null
       else slowSinceMs ??= monotonicMs
@@ -39,4 +51,8 @@ export function createAppendLatency(): AppendLatency {
       return slowSinceMs !== null && monotonicMs - slowSinceMs >= slowMsMin
     },
   }
+}
+
+function ownMsOf(durationMs: number, byteLength: number): number {
+  return durationMs - byteLength / appendBytesPerMsMin
 }

@@ -15,13 +15,14 @@ import { anchorSourceTime } from '@blockferry/disk-stream'
 import { AssertionError, codeOf } from '@blockferry/runtime'
 import type { Lsn, SegmentLog } from '@blockferry/segment-log'
 import type { BlockDevice } from '@blockferry/storage'
-import { catalogue, fault } from '../error-catalogue.ts'
+import { fault } from '../error-catalogue.ts'
 import type { ControlRecord } from './control-record.ts'
 import type { ControlStore } from './control-store.ts'
 import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
 import { runFullSync } from './full-sync.ts'
 import type { GuestPath, GuestPathOwner } from './guest-path.ts'
-import { openSource } from './source.ts'
+import { ServedSource, type StorageFailure } from './served-source.ts'
+import { retried, waitWithLimit } from './patience.ts'
 import { createSyncMeter, type SyncMeter } from './sync-meter.ts'
 import { type AppendedFrame, type AppendedState, SpoolWriter, type SpoolWriterDeps } from './spool-writer.ts'
 
@@ -44,23 +45,18 @@ export interface DiskModesDeps {
   readonly pressure: () => number
 }
 
-export interface StorageFailure {
-  /** Why the disk is FAILED, as people see it. */
-  readonly code: string
-  /** What the guest gets: its storage's own error. */
-  readonly cause: unknown
-}
-
 export class DiskModes implements GuestPathOwner {
   readonly #deps: DiskModesDeps
   readonly #clockTimeMs: () => number
   readonly #closing = new AbortController()
+  readonly #source: ServedSource
   #path: GuestPath | null = null
-  #device: BlockDevice
   #writer: SpoolWriter | null = null
   #generationFromLsn: Lsn = 0
-  #failure: StorageFailure | null = null
   #refusedCode: string | null = null
+  /** Resolves when what waits for AHEAD is refused. */
+  #refusal = Promise.withResolvers<void>()
+  #owedCode: string | null = null
   #transition: Promise<void> = Promise.resolve()
   #turning: Promise<void> | null = null
   #syncAbort = new AbortController()
@@ -70,7 +66,8 @@ export class DiskModes implements GuestPathOwner {
 
   constructor(deps: DiskModesDeps, device: BlockDevice) {
     this.#deps = deps
-    this.#device = device
+    const { signal } = this.#closing
+    this.#source = new ServedSource({ ...deps, signal, onTrouble: (error) => this.#trouble(error) }, device)
     this.#clockTimeMs = anchorSourceTime(deps.disk.clock)
   }
 
@@ -82,7 +79,7 @@ export class DiskModes implements GuestPathOwner {
   }
 
   get device(): BlockDevice {
-    return this.#device
+    return this.#source.device
   }
 
   /** Null in AHEAD. */
@@ -91,7 +88,7 @@ export class DiskModes implements GuestPathOwner {
   }
 
   get failure(): StorageFailure | null {
-    return this.#failure
+    return this.#source.failure
   }
 
   /** Code of what makes the disk refuse writes although its storage is well. */
@@ -99,10 +96,15 @@ export class DiskModes implements GuestPathOwner {
     return this.#refusedCode
   }
 
+  /** Why all is owed although the slots do not say so: the disk was closed first. */
+  get owedCode(): string | null {
+    return this.#owedCode
+  }
+
   /** True when a recovery point can be cut (S6). */
   get inStep(): boolean {
     const stopped = this.#writer?.stopped ?? true
-    return this.record.mode === 'STREAMING' && !stopped && this.#failure === null && this.#turning === null
+    return this.record.mode === 'STREAMING' && !stopped && this.failure === null && this.#turning === null
   }
 
   progress(): SyncProgress | null {
@@ -143,13 +145,27 @@ export class DiskModes implements GuestPathOwner {
   }
 
   #spoolFailed(error: unknown): void {
-    this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
+    this.#trouble(error)
     void this.goAhead(codeOf(error) === 'LOG_FULL' ? 'SPOOL_FULL' : 'SPOOL_FAILED')
   }
 
-  /** Resolves once AHEAD is durable and the route follows it (M1). Never rejects. */
+  /**
+   * Resolves once AHEAD is durable and the route follows it (M1), however long that takes. Never rejects. What waits
+   * for it, or for the append under way, is refused when 30 s have passed since the first of the two began (G1).
+   */
   goAhead(code: string, options: { readonly counts?: boolean } = {}): Promise<void> {
-    this.#turning ??= this.#exclusive(() => this.#turnAhead(code, options.counts ?? true)).finally(() => {
+    if (this.#turning !== null) return this.#turning
+    const { clock } = this.#deps.disk
+    this.#refusal = Promise.withResolvers<void>()
+    const turned = this.#exclusive(() => this.#turnAhead(code, options.counts ?? true))
+    const limit = {
+      clock,
+      sinceMs: this.#writer?.outstanding?.sinceMs ?? clock.monotonicMs(),
+      limitMs: rememberMsMax,
+      signal: this.#closing.signal,
+      late: () => this.#refuse(),
+    }
+    this.#turning = waitWithLimit(turned, limit).finally(() => {
       this.#turning = null
     })
     return this.#turning
@@ -159,16 +175,18 @@ export class DiskModes implements GuestPathOwner {
     const writer = this.#writer
     if (this.record.mode === 'AHEAD' || writer === null) return
     const path = this.#requirePath()
-    path.setRoute({ kind: 'parked' })
+    if (this.#refusedCode === null) path.setRoute({ kind: 'parked' })
     this.#syncAbort.abort()
     const consistentAsOfMs = this.#consistentAsOfMs()
     await writer.stop()
-    await this.#remember({ ...this.aheadRecord({ code, counts }), consistentAsOfMs })
+    if (!(await this.#remember({ ...this.aheadRecord({ code, counts }), consistentAsOfMs }))) {
+      this.#owedCode = code
+      return
+    }
+    this.#refusedCode = null
     if (this.#closing.signal.aborted) return
     this.#writer = null
-    path.setRoute(
-      this.#failure === null ? { kind: 'direct' } : { kind: 'refused', cause: this.#failure.cause },
-    )
+    path.setRoute(this.failure === null ? { kind: 'direct' } : { kind: 'refused', cause: this.failure.cause })
     this.#changed('AHEAD', code)
   }
 
@@ -190,88 +208,55 @@ export class DiskModes implements GuestPathOwner {
     return this.record.mode === 'STREAMING' ? this.sourceTimeMs() : this.record.consistentAsOfMs
   }
 
-  /** Makes a change durable, however long it takes; after 30 s what waits for it is refused (G1). */
-  async #remember(patch: Partial<ControlRecord>): Promise<void> {
-    const { clock, observer } = this.#deps.disk
-    const startMs = clock.monotonicMs()
-    for (
-      let retryMs = retryMsMin;
-      !this.#closing.signal.aborted;
-      retryMs = Math.min(retryMs * 2, retryMsMax)
-    ) {
-      try {
-        await this.#deps.control.update(patch)
-        this.#refusedCode = null
-        return
-      } catch (error) {
-        rethrowAssertion(error)
-        observer?.trouble?.(this.#deps.options.diskId, error)
-        if (clock.monotonicMs() - startMs >= rememberMsMax) this.#refuse(error)
-      }
-      await clock.sleep(retryMs, this.#closing.signal)
-    }
+  /** Makes a change durable, however long it takes; false when the disk is closed before. */
+  #remember(patch: Partial<ControlRecord>): Promise<boolean> {
+    return retried(() => this.#deps.control.update(patch), {
+      clock: this.#deps.disk.clock,
+      signal: this.#closing.signal,
+      retryMsMin,
+      retryMsMax,
+      onError: (error) => this.#trouble(error),
+    })
   }
 
-  #refuse(error: unknown): void {
+  /** G1. The writes in doubt are read back by the next start, should the agent die before AHEAD is durable (S5). */
+  #refuse(): void {
+    this.#refusal.resolve()
+    if (this.#writer === null) return
     this.#refusedCode = 'STATE_VOLUME_FAILED'
-    const cause = fault('STATE_VOLUME_FAILED', 'nothing could remember this write', { cause: error })
+    this.#writer.abandon()
+    const cause = fault('STATE_VOLUME_FAILED', 'nothing could remember this write')
     this.#requirePath().setRoute({ kind: 'refused', cause })
+    this.#changed('FAILED', this.#refusedCode)
   }
 
-  async owedDurably(): Promise<void> {
-    await this.goAhead('LOCAL_STORAGE_FAILED')
+  owedDurably(): Promise<void> {
+    return this.#orRefused(this.goAhead('LOCAL_STORAGE_FAILED'))
   }
 
   async storageFailed(error: unknown): Promise<void> {
     rethrowAssertion(error)
-    const first = this.#failure === null
-    this.#failure ??= { code: 'LOCAL_STORAGE_FAILED', cause: error }
-    await this.goAhead('LOCAL_STORAGE_FAILED')
-    if (!first) return
-    this.#requirePath().setRoute({ kind: 'refused', cause: this.#failure.cause })
-    this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
+    const first = this.#source.fail(error)
+    const ahead = this.goAhead('LOCAL_STORAGE_FAILED')
+    await this.#orRefused(first ? ahead.then(() => this.#enterFailed(error)) : ahead)
+  }
+
+  async #orRefused(ahead: Promise<void>): Promise<void> {
+    await Promise.race([ahead, this.#refusal.promise])
+  }
+
+  #enterFailed(error: unknown): void {
+    this.#requirePath().setRoute({ kind: 'refused', cause: error })
+    this.#trouble(error)
     this.#changed('FAILED', 'LOCAL_STORAGE_FAILED')
     void this.#reopen()
   }
 
-  /** FAILED: reads pass until the storage is opened anew, page cache dropped, with back-off (T7). */
   async #reopen(): Promise<void> {
-    const { clock, observer } = this.#deps.disk
     const path = this.#requirePath()
-    for (let retryMs = 1_000; !this.#closing.signal.aborted; retryMs = Math.min(retryMs * 2, 30_000)) {
-      await clock.sleep(retryMs, this.#closing.signal)
-      if (this.#closing.signal.aborted) return
-      try {
-        path.setDevice(null)
-        await this.#device.close()
-        await this.#openAgain()
-        path.setDevice(this.#device)
-        await this.#device.flush()
-        break
-      } catch (error) {
-        rethrowAssertion(error)
-        observer?.trouble?.(this.#deps.options.diskId, error)
-        this.#showFailure(codeOf(error) in catalogue ? codeOf(error) : 'LOCAL_STORAGE_FAILED')
-      }
-    }
-    this.#failure = null
+    if (!(await this.#source.reopened(path))) return
     path.setRoute({ kind: 'direct' })
     this.#changed('AHEAD', this.record.aheadCode)
-  }
-
-  /** Another file in the source's place is owed whole, as everything is in AHEAD; it is remembered as the one served. */
-  async #openAgain(): Promise<void> {
-    const { control, disk } = this.#deps
-    const known = this.record.source
-    const { device, isReplaced, source } = await openSource(disk.openDevice, { known, mayCreate: false })
-    this.#device = device
-    if (isReplaced) await control.update({ source, aheadCode: 'SOURCE_REPLACED' })
-  }
-
-  #showFailure(code: string): void {
-    if (this.#failure === null || this.#failure.code === code) return
-    this.#failure = { ...this.#failure, code }
-    this.#changed('FAILED', code)
   }
 
   /** Runs `use` in AHEAD, where nothing is appended to the spool and no generation begins meanwhile (M3). */
@@ -286,7 +271,7 @@ export class DiskModes implements GuestPathOwner {
    * the disk is AHEAD and well. Rejects when the generation cannot be minted; the disk stays AHEAD.
    */
   async beginResync(): Promise<void> {
-    if (this.record.mode !== 'AHEAD' || this.#failure !== null || this.#turning !== null || this.#minting)
+    if (this.record.mode !== 'AHEAD' || this.failure !== null || this.#turning !== null || this.#minting)
       return
     this.#minting = true
     try {
@@ -295,7 +280,7 @@ export class DiskModes implements GuestPathOwner {
         diskId: options.diskId,
         groupId: options.groupId,
         provisioning: options.provisioning,
-        sizeBytes: this.#device.sizeBytes,
+        sizeBytes: this.device.sizeBytes,
         reason: this.record.generation === null ? 'initial' : 'resync',
         base: { kind: 'full' },
         predecessor: this.record.endPosition,
@@ -304,7 +289,7 @@ export class DiskModes implements GuestPathOwner {
       })
       await this.#exclusive(async () => {
         const closing = this.#closing.signal.aborted
-        if (this.record.mode !== 'AHEAD' || this.#failure !== null || this.#refusedCode !== null || closing)
+        if (this.record.mode !== 'AHEAD' || this.failure !== null || this.#refusedCode !== null || closing)
           return
         await this.#enterResync(minted)
       })
@@ -331,7 +316,7 @@ export class DiskModes implements GuestPathOwner {
 
   async #sync(writer: SpoolWriter, from: AppendedState): Promise<void> {
     const { disk, lock, pressure } = this.#deps
-    const device = this.#device
+    const device = this.device
     this.#syncAbort = new AbortController()
     const signal = AbortSignal.any([this.#syncAbort.signal, this.#closing.signal])
     const { sourceTimeMs } = this
@@ -353,9 +338,8 @@ export class DiskModes implements GuestPathOwner {
     try {
       await this.#deps.control.update({ mode: 'STREAMING', consistentAsOfMs: null, aheadCount: 0 })
     } catch (error) {
-      rethrowAssertion(error)
       // No write waits for this, so none is refused for it; AHEAD waits for the volume within its bound.
-      this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
+      this.#trouble(error)
       void this.goAhead('SPOOL_FAILED')
       return
     }
@@ -381,6 +365,11 @@ export class DiskModes implements GuestPathOwner {
   #requirePath(): GuestPath {
     if (this.#path === null) throw new AssertionError('a disk has its path before it serves')
     return this.#path
+  }
+
+  #trouble(error: unknown): void {
+    rethrowAssertion(error)
+    this.#deps.disk.observer?.trouble?.(this.#deps.options.diskId, error)
   }
 
   #changed(state: string, code: string | null): void {

@@ -85,10 +85,12 @@ test('a spool whose fdatasync fails at an orderly stop is given up, for what it 
   const disk = await bench.openStreaming()
   const data = pattern(4 * KiB, 1)
   await bench.world.settle(disk.path.change({ kind: 'write', byteOffset: 0, data }, { fua: false }))
-  bench.spoolSyncFails = true
+  bench.volumeGate = async (operation) => {
+    if (operation === 'sync') throw Object.assign(new Error('EIO'), { code: 'EIO' })
+  }
   await bench.world.settle(disk.close())
   expect(await bench.durableRecord()).toMatchObject({ mode: 'AHEAD', aheadCode: 'SPOOL_FAILED' })
-  bench.spoolSyncFails = false
+  bench.volumeGate = () => Promise.resolve()
   expect((await bench.open()).status()).toMatchObject({ state: 'AHEAD', code: 'SPOOL_FAILED' })
 })
 

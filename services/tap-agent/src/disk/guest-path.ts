@@ -9,7 +9,8 @@
  * Invariant P1 (S4): on the numbered route nothing is submitted to the device before its events are in the
  * spool in full, and nothing is answered before the device has done it.
  * Invariant P2 (S5): a local write that failed or fell short is read back and appended before the error goes
- * to the guest, still under its lock; what cannot be read back is owed, durably, before the error goes.
+ * to the guest, still under its lock; what cannot be read back is owed, durably, before the error goes, or stays in
+ * doubt in the spool where the state volume does not answer in time (G1).
  * Invariant P3 (T5): nothing unspooled is submitted before the route is `direct`, which the owner sets only
  * once AHEAD is durable.
  */
@@ -33,9 +34,9 @@ export type Route =
 /** What the path needs of the disk it belongs to. */
 export interface GuestPathOwner {
   readonly sourceTimeMs: () => number
-  /** Local storage failed beyond a single write; resolves when everything is owed durably. */
+  /** Local storage failed beyond a single write; resolves when everything is owed durably, or writes are refused (G1). */
   storageFailed(error: unknown): Promise<void>
-  /** Resolves once AHEAD is durable; at once when it is. */
+  /** Resolves once AHEAD is durable, at once when it is; or when writes are refused (G1). */
   owedDurably(): Promise<void>
 }
 

@@ -16,6 +16,7 @@ export interface SpoolRepairDeps {
 export class SpoolRepair {
   readonly #deps: SpoolRepairDeps
   #dueMs = 0
+  #isDropping = false
 
   constructor(deps: SpoolRepairDeps) {
     this.#deps = deps
@@ -25,13 +26,16 @@ export class SpoolRepair {
   async tend(): Promise<void> {
     const { clock, keeper, modes, onTrouble } = this.#deps
     const nowMs = clock.monotonicMs()
-    if (modes.record.mode !== 'AHEAD' || !keeper.isLost || nowMs < this.#dueMs) return
+    if (modes.record.mode !== 'AHEAD' || !keeper.isLost || this.#isDropping || nowMs < this.#dueMs) return
     this.#dueMs = nowMs + dropRetryMs
+    this.#isDropping = true
     try {
       await modes.inAhead(() => keeper.drop(modes.record.endPosition))
     } catch (error) {
       rethrowAssertion(error)
       onTrouble(error)
+    } finally {
+      this.#isDropping = false
     }
   }
 }

@@ -4,6 +4,8 @@
  * Invariant W1: numbers are taken and queued in one synchronous call; the queue is appended in that order.
  * Invariant W2: one append is outstanding; all that was queued meanwhile goes with the next.
  * Invariant W3: an entry hears `appended` only after the append that holds it completed in full.
+ * Invariant W5: an entry of an append that is abandoned hears `lost`, although its events may yet be in the spool:
+ * nothing is done for it any more, and its sequences stay unfinished (S5).
  * Invariant W4: when an append fails, it and everything queued behind it lose their numbers and hear `lost`;
  * the writer takes nothing more in this generation.
  */
@@ -20,6 +22,7 @@ import { assert, type Clock } from '@blockferry/runtime'
 import type { Lsn, SegmentLog } from '@blockferry/segment-log'
 import { FrameBuilder } from '../spool/frame-builder.ts'
 import { encodeGeneration } from '../spool/frame.ts'
+import type { OutstandingAppend } from './append-latency.ts'
 import { createUnfinishedSequences, type UnfinishedTicket } from './unfinished.ts'
 
 /** What waits for its append. Implemented by guest writes, sync reads, marks. */
@@ -83,6 +86,8 @@ export class SpoolWriter {
   readonly #unfinished = createUnfinishedSequences()
   #queue: Queued[] = []
   #inFlight: readonly Queued[] | null = null
+  #outstanding: OutstandingAppend | null = null
+  #abandoned = false
   #appended: AppendedState
   #scheduled = false
   #stopped = false
@@ -116,6 +121,11 @@ export class SpoolWriter {
     return this.#stopped
   }
 
+  /** The append under way; null when there is none. */
+  get outstanding(): OutstandingAppend | null {
+    return this.#outstanding
+  }
+
   /** Lowest sequence whose local write is unfinished; one past the last number when none is (U1). */
   lowestUnfinished(): number {
     return this.#unfinished.lowest(this.numberedThrough + 1)
@@ -147,6 +157,14 @@ export class SpoolWriter {
     await this.idle()
   }
 
+  /** Stops, and lets go of who waits for an append that does not complete (W5). */
+  abandon(): void {
+    void this.stop()
+    if (this.#inFlight === null || this.#abandoned) return
+    this.#abandoned = true
+    for (const { entry } of this.#inFlight) entry.lost()
+  }
+
   /** Resolves when nothing is queued or in flight. */
   async idle(): Promise<void> {
     if (this.#inFlight === null && this.#queue.length === 0) return
@@ -172,14 +190,19 @@ export class SpoolWriter {
     for (const { entry, numbered } of batch) builder.add(numbered, entry.data, entry.syncCursorBytes)
     const { rawBytes, syncCursorBytes, syncDone } = builder.finish()
     const state = { point: this.#numberer.point(), rawBytes, syncCursorBytes, syncDone }
-    const startMs = this.#deps.clock.monotonicMs()
+    const sinceMs = this.#deps.clock.monotonicMs()
+    const byteLength = rawBytes - this.#appended.rawBytes
+    this.#outstanding = { sinceMs, byteLength }
     this.#deps.log.append(builder.bodies).then(
       (lsns) => {
-        const durationMs = this.#deps.clock.monotonicMs() - startMs
-        this.#deps.onAppendDone({ durationMs, byteLength: rawBytes - this.#appended.rawBytes })
+        this.#outstanding = null
+        this.#deps.onAppendDone({ durationMs: this.#deps.clock.monotonicMs() - sinceMs, byteLength })
         this.#completed({ batch, state, builder, lsns })
       },
-      (error: unknown) => this.#failed(batch, error),
+      (error: unknown) => {
+        this.#outstanding = null
+        this.#failed(batch, error)
+      },
     )
   }
 
@@ -206,7 +229,7 @@ export class SpoolWriter {
     this.#deps.onFrames(
       done.builder.frames.map((frame, index) => ({ ...frame, generation, lsn: done.lsns[index] ?? 0 })),
     )
-    for (const { entry, ticket } of done.batch) entry.appended(ticket)
+    if (!this.#abandoned) for (const { entry, ticket } of done.batch) entry.appended(ticket)
     this.#next()
   }
 
@@ -214,7 +237,7 @@ export class SpoolWriter {
   #failed(batch: readonly Queued[], error: unknown): void {
     this.#inFlight = null
     this.#stopped = true
-    const lost = [...batch, ...this.#queue]
+    const lost = this.#abandoned ? this.#queue : [...batch, ...this.#queue]
     this.#queue = []
     this.#lose(lost)
     this.#deps.onFailed(error)

@@ -282,18 +282,26 @@ export class TapDisk {
     await this.#modes.goAhead(request.code, { counts: false })
   }
 
-  /** Once a second. */
-  async tick(): Promise<void> {
-    const now = {
-      monotonicMs: this.#deps.clock.monotonicMs(),
-      loopDelayMs: this.#deps.loopDelayMs?.() ?? 0,
-    }
-    if (this.#latency.second(now) && this.#modes.writer !== null) {
-      void this.#modes.goAhead('SPOOL_SLOW')
-    }
+  /** Once a second, also while the one before still waits for its volume: what hangs is to be noticed. */
+  tick(): Promise<void> {
+    this.#watchAppends()
+    return this.#tend()
+  }
+
+  async #tend(): Promise<void> {
     await this.#repair.tend()
     void this.#resyncWhenPossible()
     await this.#keeper.tend()
+  }
+
+  #watchAppends(): void {
+    const { writer } = this.#modes
+    const isSlow = this.#latency.second({
+      monotonicMs: this.#deps.clock.monotonicMs(),
+      loopDelayMs: this.#deps.loopDelayMs?.() ?? 0,
+      outstanding: writer?.outstanding ?? null,
+    })
+    if (isSlow && writer !== null) void this.#modes.goAhead('SPOOL_SLOW')
   }
 
   async #resyncWhenPossible(): Promise<void> {
@@ -336,7 +344,7 @@ export class TapDisk {
     await this.path.idle()
     await this.#modes.close()
     await this.#modes.writer?.idle()
-    const lostCode = await this.#makeDurable()
+    const lostCode = (await this.#makeDurable()) ?? this.#modes.owedCode
     const owed = lostCode === null ? {} : this.#modes.aheadRecord({ code: lostCode, counts: true })
     const { shipped } = this.#keeper
     const record = {

@@ -62,6 +62,8 @@ export class AgentBench {
   readonly stampSlots = new MemorySlotMedium()
   readonly #media = new Map<string, Media>()
   readonly #outside = new Life()
+  /** Passed by every append and sync of a disk's spool: it may hold them. */
+  spoolGate: (diskId: string) => Promise<void> = () => Promise.resolve()
   life = new Life()
   agent: TapAgent | null = null
   shipper: Shipper | null = null
@@ -177,9 +179,14 @@ export class AgentBench {
         openDevice: async () => openMemoryDevice({ sizeBytes: this.sizeBytes, medium: disk, step }),
         openSlots: () =>
           openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB, whenLost: 'begin-anew' }),
-        openSpool: () => {
+        openSpool: async () => {
           const files = faultySegmentFiles(spool.open(step), (operation) => this.spoolFault(operation))
-          return openSegmentLogOn(files, { limits, random: world.random, published })
+          const opened = await openSegmentLogOn(files, { limits, random: world.random, published })
+          const { log } = opened
+          const [append, sync] = [log.append.bind(log), log.sync.bind(log)]
+          log.append = (bodies) => this.spoolGate(diskId).then(() => append(bodies))
+          log.sync = () => this.spoolGate(diskId).then(sync)
+          return opened
         },
       }
     }

@@ -40,6 +40,9 @@ export interface BenchOptions {
   readonly world?: World
 }
 
+/** What a gate of the state volume is asked about; `appended` once the bytes are there. */
+export type VolumeOperation = 'append' | 'appended' | 'sync' | 'slot'
+
 /** One event as the spool holds it. */
 export interface StreamEntry {
   readonly generation: Generation
@@ -63,8 +66,8 @@ export class DiskBench {
   readonly stillOpen: string[] = []
   bootId = 'boot-1'
   kafkaAway = false
-  /** True while the state volume takes appends but no fdatasync. */
-  spoolSyncFails = false
+  /** Passed by what reaches the state volume: it may hold, or throw. */
+  volumeGate: (operation: VolumeOperation) => Promise<void> = () => Promise.resolve()
   mints = 0
   attached: { readonly hint: ShipHint | null; readonly kafkaPartition: number } | null = null
   life = new Life()
@@ -153,6 +156,7 @@ export class DiskBench {
         const file = this.slots.open(step)
         const writeAt = async (position: number, data: Buffer) => {
           if (this.options.slotsFail?.() === true) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+          await this.volumeGate('slot')
           await file.writeAt(position, data)
         }
         const watched = this.#watched('slots', { ...file, writeAt })
@@ -167,10 +171,13 @@ export class DiskBench {
           ...(scanFrom === undefined ? {} : { scanFrom }),
         })
         const log = this.#watched('spool', opened.log)
-        const sync = log.sync.bind(log)
-        log.sync = async () => {
-          if (this.spoolSyncFails) throw Object.assign(new Error('EIO'), { code: 'EIO' })
-          await sync()
+        const [append, sync] = [log.append.bind(log), log.sync.bind(log)]
+        log.sync = () => this.volumeGate('sync').then(sync)
+        log.append = async (bodies) => {
+          await this.volumeGate('append')
+          const lsns = await append(bodies)
+          await this.volumeGate('appended')
+          return lsns
         }
         return opened
       },

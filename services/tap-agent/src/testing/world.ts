@@ -65,8 +65,13 @@ export class World {
         new Promise((resume) => {
           if (!life.alive) return
           if (signal?.aborted === true) return resume()
-          this.#sleepers.push({ life, resume, dueMs: this.nowMs + Math.max(delayMs, 1) })
-          signal?.addEventListener('abort', () => resume(), { once: true })
+          const sleeper = { life, resume, dueMs: this.nowMs + Math.max(delayMs, 1) }
+          this.#sleepers.push(sleeper)
+          const wake = () => {
+            this.#sleepers = this.#sleepers.filter((other) => other !== sleeper)
+            resume()
+          }
+          signal?.addEventListener('abort', wake, { once: true })
         }),
     }
   }
