@@ -118,3 +118,23 @@ test('an extent that cannot be read back at the start is no longer locked once t
   await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
   expect((await bench.replay()).equals(bench.source())).toBe(true)
 })
+
+test('storage that opens again but still cannot flush is not back (T7)', async () => {
+  let flushFails = false
+  const bench = new DiskBench({
+    seed: 4,
+    wrapDevice: (device) =>
+      failing(device, ({ operation }) => (flushFails && operation === 'flush' ? { code: 'EIO' } : null)),
+  })
+  const disk = await bench.openStreaming()
+  flushFails = true
+  await expect(bench.world.settle(disk.path.flush())).rejects.toThrow('EIO')
+  await bench.world.settle(bench.world.clock(bench.life).sleep(60_000))
+  expect(disk.status()).toMatchObject({ state: 'FAILED', code: 'LOCAL_STORAGE_FAILED' })
+  const write = disk.path.change({ kind: 'write', byteOffset: 0, data: pattern(512, 1) }, { fua: false })
+  await expect(bench.world.settle(write)).rejects.toThrow('EIO')
+  flushFails = false
+  await bench.tickUntil(() => disk.status().state === 'STREAMING', 'STREAMING')
+  expect(disk.status().position?.generation).toBe(2)
+  expect(await bench.replay()).toEqual(bench.source())
+})
