@@ -28,3 +28,19 @@ test('a spool that hangs whole, appends and fdatasync, is noticed by the ticks o
   await bench.until(() => neighbour.outcome !== null, 'an answer of its neighbour')
   expect(neighbour.outcome).toBe('done')
 })
+
+test('recovery points of one disk go on while the spool of another hangs (S6)', async () => {
+  const bench = await started(2, ['vda', 'vdb'])
+  const cuts = () =>
+    bench.groups('vdb').flatMap(({ events }) => events.filter(({ kind }) => kind === 'recoveryPoint'))
+  bench.spoolGate = (diskId) => (diskId === 'vda' ? new Promise(() => {}) : Promise.resolve())
+  write(bench, 'vda')
+  const sinceMs = bench.world.nowMs
+  for (let round = 0; round < 3; round += 1) {
+    const before = cuts().length
+    write(bench, 'vdb')
+    await bench.until(() => cuts().length > before, 'a cut of vdb')
+  }
+  // Before anybody has noticed that the spool hangs.
+  expect(bench.world.nowMs - sinceMs).toBeLessThan(5_000)
+})

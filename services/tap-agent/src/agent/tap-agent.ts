@@ -209,7 +209,8 @@ export class TapAgent implements ShipperListener {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       await this.#deps.clock.sleep(this.#options.cutIntervalMs, signal)
-      if (!signal.aborted) await this.#cuts.cutDue()
+      // Not awaited: a group whose spool hangs is passed over, the others go on.
+      if (!signal.aborted) void this.#cuts.cutDue()
     }
   }
 

@@ -94,6 +94,55 @@ describe('a recovery point of a group (S6)', () => {
     expect(cut).toHaveLength(before + 1)
   })
 
+  test('is cut again when a kill left its last mark in one spool only: that cut is void (S6)', async () => {
+    const { benches, cut, disks, scheduler, world } = await openGroup(4)
+    await world.settle(scheduler.cutDue())
+    const mark = { groupId: 'db', members: ['vda', 'vdb'], name: null, requestId: null, wallTimeMs: 1 }
+    const [first, second] = disks
+    await world.settle(first?.cut({ ...mark, cutId: 'a'.repeat(32) }) ?? expect.fail())
+    expect(second?.cutAtEnd).not.toBeNull()
+    const before = cut.length
+    await world.settle(scheduler.cutDue())
+    expect(cut).toHaveLength(before + 1)
+    await world.settle(scheduler.cutDue())
+    expect(cut).toHaveLength(before + 1)
+    expect(benches).toHaveLength(2)
+  })
+
+  test('is not cut again before the last cut is in the spools, and waits for no other group', async () => {
+    const world = new World(5)
+    const [slow, quick] = ['vda', 'vdb'].map((diskId) => new DiskBench({ seed: 5, diskId, world }))
+    if (slow === undefined || quick === undefined) return expect.fail()
+    const disks = new Map([
+      ['vda', await slow.openStreaming()],
+      ['vdb', await quick.openStreaming()],
+    ])
+    const cut: string[] = []
+    const scheduler = new CutScheduler({
+      clock: world.clock(slow.life),
+      random: world.random,
+      groups: groupsOf([...disks.keys()].map((diskId) => ({ diskId, groupId: null }))),
+      diskOf: (diskId) => disks.get(diskId),
+      onCut: ({ members }) => cut.push(...members),
+    })
+    const write = (disk?: TapDisk) =>
+      disk?.path.change({ kind: 'write', byteOffset: 0, data: pattern(512, 3) }, { fua: false })
+    const held = Promise.withResolvers<void>()
+    slow.volumeGate = () => held.promise
+    const rounds: Promise<void>[] = []
+    for (let round = 1; round <= 3; round += 1) {
+      rounds.push(scheduler.cutDue())
+      await world.until(() => cut.length === round, `round ${round} of vdb`)
+      void write(disks.get('vda'))
+      await world.settle(write(disks.get('vdb')) ?? expect.fail())
+    }
+    expect(cut).toEqual(['vdb', 'vdb', 'vdb'])
+    held.resolve()
+    await world.settle(Promise.all(rounds))
+    const marks = (await slow.stream()).filter(({ event }) => event.kind === 'recoveryPoint')
+    expect(marks).toHaveLength(1)
+  })
+
   test('by name is the same point when the request is repeated', async () => {
     const { benches, scheduler, world } = await openGroup(2)
     const request = { name: 'before upgrade', requestId: 'r1' }

@@ -2,7 +2,8 @@
  * Recovery points (S6).
  *
  * Invariant C1: the mark is numbered in every member within one synchronous tick, or in none.
- * Invariant C2: no cut while a member is out of step; no automatic one when nothing was numbered since the last.
+ * Invariant C2: no cut while a member is out of step; no automatic one when nothing was numbered since the last, nor
+ * while the last one still waits for a spool.
  */
 import type { RecoveryPointEvent } from '@blockferry/disk-stream'
 import { assert, type Clock, type Random } from '@blockferry/runtime'
@@ -14,7 +15,8 @@ export const cutRequestsMax = 1024
 /** A disk, as far as cuts are concerned. */
 export interface CuttableDisk {
   readonly inStep: boolean
-  readonly hasUncut: boolean
+  /** The cut that nothing was numbered after; null when something was, or nothing was ever cut. */
+  readonly cutAtEnd: string | null
   cut(mark: Omit<RecoveryPointEvent, 'kind' | 'capturedAtMs'>): Promise<boolean>
 }
 
@@ -48,6 +50,7 @@ export interface CutSchedulerDeps {
 export class CutScheduler {
   readonly #deps: CutSchedulerDeps
   readonly #requests = new Map<string, Promise<RecoveryPoint>>()
+  readonly #underway = new Set<CutGroup>()
 
   constructor(deps: CutSchedulerDeps) {
     this.#deps = deps
@@ -57,9 +60,12 @@ export class CutScheduler {
   async cutDue(): Promise<void> {
     const cuts: Promise<unknown>[] = []
     for (const group of this.#deps.groups.values()) {
+      if (this.#underway.has(group)) continue
       const disks = this.#membersInStep(group)
-      if (disks === null || !disks.some((disk) => disk.hasUncut)) continue
-      cuts.push(this.#cut(group, { disks, name: null, requestId: null }).whole)
+      if (disks === null || standAtOneCut(disks)) continue
+      const { whole } = this.#cut(group, { disks, name: null, requestId: null })
+      this.#underway.add(group)
+      cuts.push(whole.finally(() => this.#underway.delete(group)))
     }
     await Promise.all(cuts)
   }
@@ -140,6 +146,12 @@ export class CutScheduler {
     })
     return { point, whole }
   }
+}
+
+/** After a kill one member's spool may hold a cut that another's lost: then they do not. */
+function standAtOneCut(disks: readonly CuttableDisk[]): boolean {
+  const [first, ...others] = disks.map(({ cutAtEnd }) => cutAtEnd)
+  return typeof first === 'string' && others.every((cutId) => cutId === first)
 }
 
 /** The groups of a list of disks: a disk without a group is one of its own. */

@@ -15,12 +15,19 @@ const inDoubtGatherMax = 10_000
 
 export interface SpoolScan {
   readonly index: SegmentIndex
-  /** The last frame's generation and the state after it; null for an empty spool. */
-  readonly last: { readonly generation: Generation; readonly state: AppendedState } | null
+  /** The last frame's generation, the state after it, and the cut it ends with; null for an empty spool. */
+  readonly last: SpoolEnd | null
   /** Disjoint, ascending (R1). Empty for an empty spool. */
   readonly inDoubt: readonly Extent[]
   /** The first sequence in doubt, of the last frame's generation. */
   readonly inDoubtFrom: number
+}
+
+export interface SpoolEnd {
+  readonly generation: Generation
+  readonly state: AppendedState
+  /** Null when something else came last. */
+  readonly cutId: string | null
 }
 
 /** @throws LOG_CORRUPT or SPOOL_FRAME_INVALID when a frame cannot be read: a new generation follows */
@@ -40,7 +47,9 @@ export async function scanSpool(log: SegmentLog, segmentBytes: number): Promise<
   const frame = await lastFrame({ reader, decoder }, newest.lsn)
   const from = index.readFrom(frame.generation, frame.lowestUnfinished) ?? newest.lsn
   const inDoubt = await inDoubtExtents({ reader, decoder }, { last: frame, from })
-  const last = { generation: frame.generation, state: stateAfter(frame) }
+  const lastEvent = frame.events.at(-1)
+  const cutId = lastEvent?.kind === 'recoveryPoint' ? lastEvent.cutId : null
+  const last = { generation: frame.generation, state: stateAfter(frame), cutId }
   return { index, last, inDoubt, inDoubtFrom: frame.lowestUnfinished }
 }
 

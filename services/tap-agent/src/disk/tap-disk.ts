@@ -56,9 +56,8 @@ export class TapDisk {
   readonly #latency = createAppendLatency()
   readonly #lock = new RangeLock()
   #kafkaCode: string | null = 'KAFKA_UNREACHABLE'
-  /** Sequence of the newest cut, and the writer that numbered it: a new generation counts from 1 again. */
-  #cutThrough = 0
-  #cutBy: SpoolWriter | null = null
+  /** The newest cut, and the writer that numbered it: a new generation counts from 1 again. */
+  #lastCut: { readonly cutId: string; readonly sequence: number; readonly writer: SpoolWriter } | null = null
   #resyncWanted = false
 
   private constructor(
@@ -154,6 +153,10 @@ export class TapDisk {
     await this.#record({ bootId, source, cleanShutdown: false })
     const ownEnd = scan?.last?.generation.id === generation.id ? scan.last : null
     const writer = this.#modes.newWriter(generation, ownEnd?.state ?? emptyAppendedState(generation))
+    const { cutId = null, state } = ownEnd ?? {}
+    if (cutId !== null && state !== undefined) {
+      this.#lastCut = { cutId, sequence: state.point.sequence, writer }
+    }
     this.#attach()
     if (!wasClean && ownEnd !== null && scan !== null) await this.#readBackInDoubt(scan)
     if (this.#modes.writer === writer && !writer.stopped) this.#modes.serveNumbered(writer)
@@ -237,8 +240,7 @@ export class TapDisk {
       capturedAtMs: this.#modes.sourceTimeMs(),
     }
     const appended = appendEvents(writer, { events: [event], data: [] })
-    this.#cutThrough = writer.numberedThrough
-    this.#cutBy = writer
+    this.#lastCut = { cutId: mark.cutId, sequence: writer.numberedThrough, writer }
     return appended
   }
 
@@ -247,11 +249,13 @@ export class TapDisk {
     return this.#modes.inStep
   }
 
-  /** True when something was numbered since the last cut. */
-  get hasUncut(): boolean {
+  /** The cut that nothing was numbered after; null when something was, or nothing was cut in this generation. */
+  get cutAtEnd(): string | null {
     const { writer } = this.#modes
-    if (writer === null) return false
-    return writer.numberedThrough > (writer === this.#cutBy ? this.#cutThrough : 0)
+    const last = this.#lastCut
+    return last?.writer === writer && last?.sequence === writer?.numberedThrough
+      ? (last?.cutId ?? null)
+      : null
   }
 
   shipped(report: ShippedReport): void {
