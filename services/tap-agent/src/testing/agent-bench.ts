@@ -27,7 +27,6 @@ import { decodeRecord, encodePositionReport, encodeStreamRequest } from '@blockf
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
 import { StampStore } from '../agent/stamp-store.ts'
 import { TapAgent } from '../agent/tap-agent.ts'
-import { decodeControlRecord } from '../disk/control-record.ts'
 import type { TapDisk } from '../disk/tap-disk.ts'
 import { localBell } from '../shipper/bell.ts'
 import { createShipper, type Shipper } from '../shipper/shipper.ts'
@@ -221,12 +220,6 @@ export class AgentBench {
     const disk = this.agent?.served.get(diskId)
     assert(disk !== undefined, 'the disk is served')
     return disk
-  }
-
-  /** Where the shipper of a later agent would read on. */
-  async shippedLsn(diskId: string): Promise<number> {
-    const slots = await openControlSlots({ file: this.media(diskId).slots.open(), slotBytes: 8 * KiB })
-    return decodeControlRecord(slots.newest?.record ?? fail())?.shipped?.lsn ?? 0
   }
 
   async until(condition: () => boolean, what: string): Promise<void> {
