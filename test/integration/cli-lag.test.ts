@@ -75,7 +75,7 @@ describe('exit status 3, the system is unhealthy', () => {
       status: 3,
     },
     {
-      what: 'nothing but: a disk is being resynced',
+      what: 'a disk is only being resynced',
       sample: quietSample('vdb', { state: 'RESYNCING' }),
       status: 0,
     },

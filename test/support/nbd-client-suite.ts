@@ -5,7 +5,7 @@ import { randomFillSync } from 'node:crypto'
 import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { writeAndCheckFileSystem } from './nbd-file-system.ts'
+import { type FileDigests, writeAndCheckFileSystem } from './nbd-file-system.ts'
 import type { ServedDisk } from './nbd-plain-server.ts'
 import type { Requirement } from './requirements.ts'
 import { describeWith, requireTool } from './requirements.ts'
@@ -28,10 +28,15 @@ export interface ClientSuiteOptions {
   readonly name: string
   /** A disk of at least 64 MiB, all zeroes. */
   readonly startServer: () => Promise<ServedDisk>
+  /** Asked once a file system is on the disk, with the files in it. */
+  readonly checkFileSystem?: (
+    disk: ServedDisk,
+    expected: { readonly files: FileDigests; readonly directory: string },
+  ) => Promise<void>
 }
 
 /** Real clients against a server: they are the judge (T1). Run against the plain server, and against the tap. */
-export function describeNbdClients({ name, startServer }: ClientSuiteOptions): void {
+export function describeNbdClients({ checkFileSystem, name, startServer }: ClientSuiteOptions): void {
   const suite = (tools: readonly Requirement[], what: string, body: (context: Context) => void): void => {
     describeWith(tools, `${name}: ${what}`, () => {
       const context: Context = { disk: undefined as never, directory: '' }
@@ -56,8 +61,15 @@ export function describeNbdClients({ name, startServer }: ClientSuiteOptions): v
     requireTool,
   )
   suite([...fileSystemTools, requireLoopAndFuse], 'a file system', (context) => {
+    let files: FileDigests = new Map()
     test('ext4 made and filled through nbdfuse and a loop device is clean on the backing file, and holds the same files', async () => {
-      await writeAndCheckFileSystem(context.disk, context.directory)
+      const { directory, disk } = context
+      files = await writeAndCheckFileSystem(disk, directory)
+    })
+    if (checkFileSystem === undefined) return
+    test('and so is the copy, with the same files', async () => {
+      expect(files.size).toBeGreaterThan(0)
+      await checkFileSystem(context.disk, { files, directory: context.directory })
     })
   })
 }

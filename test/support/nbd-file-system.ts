@@ -1,24 +1,57 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { expect } from 'vitest'
 
 import type { ServedDisk } from './nbd-plain-server.ts'
 import { runTool, tryTool } from './run-tool.ts'
 
-/** Makes ext4 on the disk through nbdfuse and a loop device, fills it, and checks the backing file by itself. */
-export async function writeAndCheckFileSystem(disk: ServedDisk, directory: string): Promise<void> {
+/** Files of a tree, by name, and the SHA-256 of each. */
+export type FileDigests = ReadonlyMap<string, string>
+
+/**
+ * Makes ext4 on the disk through nbdfuse and a loop device, fills it, and checks the backing file by itself.
+ * Returns what was written.
+ */
+export async function writeAndCheckFileSystem(disk: ServedDisk, directory: string): Promise<FileDigests> {
   const written = await onLoopDevice(disk, directory, async (device) => {
     await runTool('mkfs.ext4', '-q', '-F', device)
-    return mounted(device, directory, fillTree)
+    return mounted(device, { directory }, fillTree)
   })
   const checked = await runTool('e2fsck', '-fn', disk.backingPath)
   expect(checked).toContain('Pass 5')
   const readBack = await onLoopDevice(disk, directory, (device) =>
-    mounted(device, directory, (root) => digestTree(root, [...written.keys()])),
+    mounted(device, { directory }, (root) => digestTree(root, [...written.keys()])),
   )
   expect(readBack).toEqual(written)
+  return written
+}
+
+/** Checks an image that nobody serves: a clean ext4 with exactly these files. */
+export async function checkFileSystemOfImage(
+  image: string,
+  expected: { readonly files: FileDigests; readonly directory: string },
+): Promise<void> {
+  const { directory, files } = expected
+  expect(await runTool('e2fsck', '-fn', image)).toContain('Pass 5')
+  const device = (await runTool('losetup', '--read-only', '--find', '--show', image)).trim()
+  try {
+    const found = await mounted(device, { directory, readOnly: true }, async (root) =>
+      digestTree(root, await fileNames(root)),
+    )
+    expect(found).toEqual(files)
+  } finally {
+    await runTool('losetup', '--detach', device)
+  }
+}
+
+/** Every file below a folder, lost+found left out. */
+async function fileNames(root: string): Promise<readonly string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map(({ name, parentPath }) => relative(root, join(parentPath, name)))
 }
 
 async function fillTree(root: string): Promise<Map<string, string>> {
@@ -43,10 +76,17 @@ async function digestTree(root: string, names: readonly string[]): Promise<Map<s
   return digests
 }
 
-async function mounted<T>(device: string, directory: string, body: (root: string) => Promise<T>): Promise<T> {
+async function mounted<T>(
+  device: string,
+  where: { readonly directory: string; readonly readOnly?: boolean },
+  body: (root: string) => Promise<T>,
+): Promise<T> {
+  const { directory, readOnly = false } = where
+  // No journal replay: the image has to be whole as it is.
+  const options = readOnly ? ['-o', 'ro,noload'] : []
   const root = join(directory, 'mounted')
   await mkdir(root, { recursive: true })
-  await runTool('mount', '-t', 'ext4', device, root)
+  await runTool('mount', '-t', 'ext4', ...options, device, root)
   try {
     return await body(root)
   } finally {
