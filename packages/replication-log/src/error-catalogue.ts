@@ -26,7 +26,7 @@ export const catalogue = {
   },
   TOPIC_RECREATED: {
     summary: 'A topic was deleted and created again while in use: its offsets mean nothing any more.',
-    nextCommand: 'restart the service: it finds its place by position, or asks for a resync',
+    nextCommand: 'none: a new client finds its place by position; what is missing is sent again or resynced',
   },
   NOT_AUTHORIZED: {
     summary: 'The cluster refuses this client the operation.',
