@@ -129,7 +129,7 @@ export class UnitApplier {
     const { image } = disk
     if (image === null) return 0
     const frames = disk.frames.head(frameCount)
-    await using reader = volume.journal.reader(frames[0]?.lsn ?? volume.journal.firstLsn)
+    await using reader = await volume.journal.reader(frames[0]?.lsn ?? volume.journal.firstLsn)
     const { bytes } = await applyFrames(image.device, frames, {
       reader,
       unpack: deps.unpack,

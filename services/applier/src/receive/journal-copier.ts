@@ -77,7 +77,7 @@ export class JournalCopier {
   async #copy(frames: readonly PendingFrame[]): Promise<readonly Lsn[]> {
     const { journal, stats } = this.#volume
     const bodies: (readonly Buffer[])[] = []
-    await using reader = journal.reader(frames[0]?.lsn ?? journal.firstLsn)
+    await using reader = await journal.reader(frames[0]?.lsn ?? journal.firstLsn)
     for (const frame of frames) {
       reader.seek(frame.lsn)
       const found = await reader.next()

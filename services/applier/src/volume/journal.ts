@@ -15,6 +15,8 @@ export class Journal implements AsyncDisposable {
   readonly #open: (place: LogPlace) => Promise<OpenedLog>
   #log: SegmentLog
   #broken = false
+  /** False from the close of a broken log until another one is open. */
+  #isOpen = true
   #tail: Promise<unknown> = Promise.resolve()
   #appends = 0
 
@@ -67,8 +69,13 @@ export class Journal implements AsyncDisposable {
     return this.#exclusive(() => this.#log.sync())
   }
 
-  reader(lsn: Lsn): SegmentLogReader {
-    return this.#log.reader(lsn)
+  /** A reader of what was appended, once a log is open to read from. Faults: of the opening. */
+  async reader(lsn: Lsn): Promise<SegmentLogReader> {
+    if (this.#isOpen) return this.#log.reader(lsn)
+    return this.#exclusive(async () => {
+      if (!this.#isOpen) await this.#reopen()
+      return this.#log.reader(lsn)
+    })
   }
 
   /** Gives back whole segments below `lsn`. */
@@ -80,15 +87,21 @@ export class Journal implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#exclusive(() => this.#log.close())
+    await this.#exclusive(async () => {
+      if (this.#isOpen) await this.#log.close()
+    })
   }
 
   async #reopen(): Promise<void> {
-    await this.#log.close()
+    if (this.#isOpen) {
+      this.#isOpen = false
+      await this.#log.close()
+    }
     const { durableThrough } = this.#log
     const { log } = await this.#open({ scanFrom: durableThrough, createAtLsn: durableThrough })
     assert(log.appendedThrough >= durableThrough, 'what was durable is still there')
     this.#log = log
+    this.#isOpen = true
     this.#broken = false
   }
 

@@ -124,7 +124,7 @@ async function replay(volume: Volume, checkpoint: CheckpointBody): Promise<numbe
   const replayFrom = new Map(checkpoint.disks.map((line) => [line.diskId, line.replayFrom]))
   const { journal } = volume
   const from = Math.min(Math.max(checkpoint.replayFrom, journal.firstLsn), journal.appendedThrough)
-  await using reader = journal.reader(from)
+  await using reader = await journal.reader(from)
   let replayed = 0
   for (let frame = await reader.next(); frame !== null; frame = await reader.next()) {
     const { record, ...place } = decodeJournalFrame(frame.body)

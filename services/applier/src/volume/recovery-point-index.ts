@@ -117,7 +117,7 @@ export class RecoveryPointIndex implements AsyncDisposable {
   async load(): Promise<void> {
     // X1: what is found counts as known and is not added again, so it must not be in the page cache only.
     await this.#log.sync()
-    await using reader = this.#log.reader(this.#log.firstLsn)
+    await using reader = await this.#log.reader(this.#log.firstLsn)
     for (let frame = await reader.next(); frame !== null; frame = await reader.next()) {
       this.#remember(decode(frame.body), frame.lsn)
     }

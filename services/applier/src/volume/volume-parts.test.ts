@@ -2,7 +2,7 @@ import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { KiB } from '@blockferry/runtime'
 import { emptyLineage, type Position } from '@blockferry/disk-stream'
-import { MemorySegmentDirectory, openMemorySegmentLog } from '@blockferry/segment-log'
+import { MemorySegmentDirectory, openMemorySegmentLog, type SegmentFaultPlan } from '@blockferry/segment-log'
 import { MemorySlotMedium, openControlSlots } from '@blockferry/storage'
 import { seededRandom } from '../../testing/virtual-time.ts'
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint-body.ts'
@@ -107,6 +107,40 @@ describe('the recovery point index', () => {
     expect(idsOf(index, { groupId: 'db' })).toEqual([2])
     expect(idsOf(index, { diskId: 'vdb' })).toEqual([])
     expect(idsOf(index, { fromMs: 2_000, toMs: 2_000 })).toEqual([2])
+  })
+})
+
+describe('the redo journal', () => {
+  test('is read through its reopening after a failed fdatasync, and through a reopening that fails (J2)', async () => {
+    const directory = new MemorySegmentDirectory()
+    const limits = { segmentBytes: 8 * KiB, bytesMax: 1024 * KiB }
+    let failures = 0
+    const faults: SegmentFaultPlan = (operation) => {
+      return operation === 'sync' && failures-- > 0 ? { code: 'EIO' } : null
+    }
+    const opened = () => openMemorySegmentLog({ directory, limits, random: seededRandom(3), faults })
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let openings = 0
+    const journal = new Journal(
+      async () => {
+        await gates[openings++]?.promise
+        return opened()
+      },
+      (await opened()).log,
+    )
+    const [lsn = 0] = await journal.append([[Buffer.from('one')]])
+    failures = 1
+    await expect(journal.append([[Buffer.from('two')]])).rejects.toMatchObject({ code: 'LOG_SYNC_FAILED' })
+    const again = journal.append([[Buffer.from('two')]])
+    await expect.poll(() => openings).toBe(1)
+    const reading = journal.reader(lsn)
+    gates[0]?.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+    await expect(again).rejects.toThrow('EIO')
+    gates[1]?.resolve()
+    await using reader = await reading
+    expect((await reader.next())?.body.toString()).toBe('one')
+    await journal.append([[Buffer.from('three')]])
+    await journal[Symbol.asyncDispose]()
   })
 })
 
