@@ -2,7 +2,12 @@ import { type Applier, type ApplierDeps, type ApplierOptions, createApplier } fr
 import { siteTopicSpecs } from '@blockferry/replication-log'
 import { KiB, MiB } from '@blockferry/runtime'
 import { unpackPayloadSync } from '@blockferry/schemas'
-import { MemorySegmentDirectory, openMemorySegmentLog } from '@blockferry/segment-log'
+import {
+  MemorySegmentDirectory,
+  openMemorySegmentLog,
+  type SegmentFailure,
+  type SegmentOperation,
+} from '@blockferry/segment-log'
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
 import { errorOf } from './aggregator-host.ts'
 import type { Host } from './host.ts'
@@ -20,6 +25,7 @@ export class ApplierHost implements Host {
   readonly #slots = new MemorySlotMedium()
   #process: SimulatedProcess | null = null
   #stop = new AbortController()
+  #journalFailure: { readonly operation: SegmentOperation; readonly failure: SegmentFailure } | null = null
   /** Null until it has opened its volume. */
   applier: Applier | null = null
   /** Called when a new incarnation has opened its volume, before it runs. */
@@ -81,6 +87,11 @@ export class ApplierHost implements Host {
     this.applier = null
   }
 
+  /** The next such call on the redo journal's files fails, once. */
+  failJournalOnce(operation: SegmentOperation, failure: SegmentFailure): void {
+    this.#journalFailure = { operation, failure }
+  }
+
   stop(): void {
     this.#stop.abort()
   }
@@ -118,6 +129,7 @@ export class ApplierHost implements Host {
       random,
       step: journalStep,
       tear,
+      faults: (operation: SegmentOperation) => this.#takeJournalFailure(operation),
     }
     const index = { segmentBytes: 64 * KiB, bytesMax: 4 * MiB }
     return {
@@ -137,6 +149,15 @@ export class ApplierHost implements Host {
       unpack: (set) => Promise.resolve(unpackPayloadSync(set)),
       logger: this.#logger(process),
     }
+  }
+
+  #takeJournalFailure(operation: SegmentOperation): SegmentFailure | null {
+    const planned = this.#journalFailure
+    // One that fails while it opens its volume ends with that; its supervisor's work is not simulated.
+    if (this.applier === null || planned?.operation !== operation) return null
+    this.#journalFailure = null
+    this.#world.journal.note(this.name, `the journal's ${operation} fails: ${planned.failure.code}`)
+    return planned.failure
   }
 
   #targets(step: () => Promise<void>): ApplierDeps['targets'] {

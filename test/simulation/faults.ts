@@ -1,4 +1,4 @@
-import type { MemoryCluster } from '@blockferry/replication-log'
+import { type MemoryCluster, siteTopicSpecs } from '@blockferry/replication-log'
 import { AggregatorHost } from './aggregator-host.ts'
 import type { ApplierHost } from './applier-host.ts'
 import type { Host } from './host.ts'
@@ -96,6 +96,7 @@ export class Faults {
       host.start()
     }
     this.#hosts.mirror.linkUp = true
+    this.#hosts.mirror.losesResyncStart = false
     for (const cluster of [clusterA, clusterB]) cluster.setAvailable(true)
     journal.note('faults', 'everything is repaired')
   }
@@ -171,9 +172,27 @@ export class Faults {
         return this.#loseAcknowledgement()
       case 'linkCut':
         return this.#cutLink(() => {})
+      case 'journalFails':
+        return random.chance(0.5)
+          ? applier.failJournalOnce('write', { code: 'ENOSPC' })
+          : applier.failJournalOnce('sync', { code: 'EIO' })
       case 'retentionOutruns':
         return this.#cutLink(() => this.#outrun())
+      case 'mirrorWiped':
+        return this.#wipeMirror()
+      case 'resyncStartLost':
+        mirror.losesResyncStart = true
     }
+  }
+
+  /** Somebody deletes the mirrored updates at B; they are made again at once, or by whoever needs them. */
+  #wipeMirror(): void {
+    const { clusterB, scenario } = this.#world
+    const topic = 'site-a.updates'
+    clusterB.deleteTopic(topic)
+    const specs = siteTopicSpecs({ site: 'site-b', peerSite: 'site-a', partitions: scenario.kafkaPartitions })
+    const spec = specs.find((each) => each.topic === topic)
+    if (spec !== undefined && this.#random.chance(0.5)) clusterB.createTopic(spec)
   }
 
   #anAggregator(): AggregatorHost {

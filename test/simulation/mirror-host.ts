@@ -1,4 +1,5 @@
-import type { MemoryCluster } from '@blockferry/replication-log'
+import type { FetchedRecord, MemoryCluster } from '@blockferry/replication-log'
+import { decodeRecord } from '@blockferry/schemas'
 import type { Host } from './host.ts'
 import type { SimulatedProcess } from './kernel.ts'
 import type { World } from './world.ts'
@@ -28,6 +29,8 @@ export class MirrorHost implements Host {
   #process: SimulatedProcess | null = null
   /** False: the WAN carries nothing. */
   linkUp = true
+  /** True: the next set that begins a resync is lost on the way. */
+  losesResyncStart = false
 
   constructor(world: World) {
     this.#world = world
@@ -86,14 +89,18 @@ export class MirrorHost implements Host {
     let next = this.#committed.get(flow) ?? 0n
     for (;;) {
       if (next < from.earliest || next > from.latest) next = from.earliest
-      const canCopy = this.linkUp && flow.source.available && flow.target.available
-      if (!canCopy) await kernel.step(process, 50)
+      if (!this.#canCopy(flow)) await kernel.step(process, 50)
       else if (next >= from.latest) {
         this.#committed.set(flow, next)
         await flow.source.changeOrDelay(idleMsMax)
         await kernel.step(process)
       } else next = await this.#copySome(flow, process, next)
     }
+  }
+
+  /** Not while the link, a cluster or the topic it writes to is gone. */
+  #canCopy({ remoteTopic, source, target }: Flow): boolean {
+    return this.linkUp && source.available && target.available && target.topic(remoteTopic) !== undefined
   }
 
   /** One fetch and one produce: what is on its way when the link goes is fetched again. */
@@ -104,13 +111,26 @@ export class MirrorHost implements Host {
       .read(next, Infinity)
       .slice(0, kernel.random.between(1, recordsPerCopyMax))
     await kernel.step(process, kernel.random.below(wanMsMax * 100) / 100)
-    if (!this.linkUp || !flow.target.available) return next
+    if (!this.#canCopy(flow)) return next
     const target = flow.target.partition({ topic: flow.remoteTopic, kafkaPartition: flow.kafkaPartition })
-    for (const record of records) target.appendCopy(record, flow.target.clock.wallMs())
+    for (const record of records) {
+      if (!this.#isLost(record)) target.appendCopy(record, flow.target.clock.wallMs())
+    }
     flow.target.announceChange()
     await kernel.step(process)
     const copied = next + BigInt(records.length)
     if (kernel.random.chance(0.3)) this.#committed.set(flow, copied)
     return copied
+  }
+
+  #isLost({ value }: FetchedRecord): boolean {
+    if (!this.losesResyncStart) return false
+    const any = decodeRecord(value)
+    if (any.kind !== 'UpdateSet') return false
+    const { firstSequence, generation } = any.record
+    if (firstSequence !== 1 || generation.base.kind === 'none') return false
+    this.losesResyncStart = false
+    this.#world.journal.note(this.name, `loses the first set of generation ${generation.number}`)
+    return true
   }
 }

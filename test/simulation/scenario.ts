@@ -50,8 +50,8 @@ export interface FaultPlan {
   readonly kinds: readonly FaultKind[]
   /** A WAN or Kafka outage may be long, and the spool small: AHEAD is expected. */
   readonly spoolMayFill: boolean
-  /** A's retention may outrun the mirror: a resync is expected. */
-  readonly retentionMayOutrun: boolean
+  /** Records may be lost for good, as where A's retention outruns the mirror: a resync is expected. */
+  readonly recordsMayBeLost: boolean
 }
 
 export const faultKinds = [
@@ -70,16 +70,21 @@ export const faultKinds = [
   'acknowledgementLost',
   'linkCut',
   'mirrorResends',
+  'journalFails',
   'retentionOutruns',
+  'mirrorWiped',
+  'resyncStartLost',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
-const ordinary = faultKinds.filter((kind) => kind !== 'retentionOutruns')
+/** They take records for good that the source has been told are safe: a resync is expected. */
+const lossy: readonly FaultKind[] = ['retentionOutruns', 'mirrorWiped', 'resyncStartLost']
+const ordinary = faultKinds.filter((kind) => !lossy.includes(kind))
 
 export function scenarioOf(seed: number): Scenario {
   const random = seededRandom(seed ^ 0x5eed)
   const spoolMayFill = random.chance(0.15)
-  const retentionMayOutrun = !spoolMayFill && random.chance(0.1)
+  const recordsMayBeLost = random.chance(spoolMayFill ? 0.5 : 0.1)
   const kinds = ordinary.filter(() => random.chance(0.7))
   const disk = (diskId: string, groupId: string | null): DiskPlan => ({
     diskId,
@@ -113,11 +118,16 @@ export function scenarioOf(seed: number): Scenario {
     chaosMs: random.between(4_000, 10_000),
     faults: {
       everyDecisions: random.pick([150, 400, 1200]),
-      kinds: retentionMayOutrun ? [...kinds, 'retentionOutruns', 'retentionOutruns'] : kinds,
+      kinds: recordsMayBeLost ? [...kinds, ...lossesOf(spoolMayFill)] : kinds,
       spoolMayFill,
-      retentionMayOutrun,
+      recordsMayBeLost,
     },
   }
+}
+
+/** A full spool may have dropped what else would be lost: recovery points would go with it, rightly. */
+function lossesOf(spoolMayFill: boolean): readonly FaultKind[] {
+  return spoolMayFill ? ['resyncStartLost', 'resyncStartLost'] : [...lossy, 'retentionOutruns']
 }
 
 /** A short fixed workload without faults, for killing at every await point of it. */
@@ -133,6 +143,6 @@ export function shortScenario(seed: number): Scenario {
     tap: { ...scenario.tap, spoolBytesMax: 64 * MiB, cutIntervalMs: 150 },
     applier: { ...scenario.applier, applyIntervalMs: 100 },
     chaosMs: 1_500,
-    faults: { everyDecisions: Infinity, kinds: [], spoolMayFill: false, retentionMayOutrun: false },
+    faults: { everyDecisions: Infinity, kinds: [], spoolMayFill: false, recordsMayBeLost: false },
   }
 }
