@@ -285,6 +285,7 @@ export class DiskModes implements GuestPathOwner {
         base: { kind: 'full' },
         predecessor: this.record.endPosition,
         generationSeenMax: this.record.generationSeenMax,
+        kafkaPartition: this.record.kafkaPartition,
         stamp: disk.stamp(),
       })
       await this.#exclusive(async () => {

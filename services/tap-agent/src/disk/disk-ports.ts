@@ -33,6 +33,8 @@ export interface MintRequest extends DiskIdentity {
   readonly predecessor: Position | null
   /** Highest number this agent's own durable state ever saw. */
   readonly generationSeenMax: number
+  /** Where the disk's stream lies, as this agent's own durable state knows it; null for a new disk (K2). */
+  readonly kafkaPartition: number | null
   readonly stamp: Stamp
 }
 

@@ -87,7 +87,7 @@ export class Authority {
       sizeBytes,
       provisioning,
       groupId,
-      kafkaPartition: this.#parts.facts.partitionOf(diskId),
+      kafkaPartition: this.#parts.facts.partitionOf(diskId, request.kafkaPartition),
       ownerSite: this.#parts.options.site,
       generation: generation.number,
       generationId: generation.id,

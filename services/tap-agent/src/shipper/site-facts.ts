@@ -76,10 +76,11 @@ export class SiteFacts {
     return true
   }
 
-  /** The partition of a disk: as its descriptor says, else the least loaded (K2). */
-  partitionOf(diskId: string): number {
+  /** The partition of a disk (K2): as its descriptor says, else as its agent remembers, else the least loaded. */
+  partitionOf(diskId: string, remembered: number | null): number {
     const known = this.#descriptors.get(diskId)
     if (known !== undefined) return known.kafkaPartition
+    if (remembered !== null) return remembered
     const load = Array.from({ length: this.#partitions }, () => 0)
     for (const { kafkaPartition } of this.#descriptors.values()) {
       load[kafkaPartition] = (load[kafkaPartition] ?? 0) + 1

@@ -13,6 +13,7 @@ export const firstGeneration: MintRequest = {
   base: { kind: 'full' },
   predecessor: null,
   generationSeenMax: 0,
+  kafkaPartition: null,
   stamp: { agentId: 'agent', counter: 1 },
 }
 
