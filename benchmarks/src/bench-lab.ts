@@ -7,8 +7,15 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { LabClient, waitForDrained, type LabProcessName, type WatchedSample } from '@blockferry/cli'
 import { MiB } from '@blockferry/runtime'
+import { assertedThroughout, type StateLook } from './asserted-states.ts'
+import type { ImageFill } from './figure.ts'
 
-export const diskBytes = 512 * MiB
+const diskBytes = 512 * MiB
+
+export const imageFill: ImageFill = {
+  bytes: diskBytes,
+  filledWith: 'filled with random bytes before the run, all of it allocated, the peers’ images likewise',
+}
 
 /** Fills an image with random bytes, all of it allocated: no write of a run pays for allocation, and zstd finds nothing. */
 export async function createRandomImage(path: string, sizeBytes: number = diskBytes): Promise<void> {
@@ -19,6 +26,13 @@ export async function createRandomImage(path: string, sizeBytes: number = diskBy
   }
   await pipeline(Readable.from(pieces(), { objectMode: true, highWaterMark: 1 }), createWriteStream(path))
 }
+
+interface TapDisk {
+  readonly state: string
+  readonly position: { readonly generation: number } | null
+}
+
+const streaming = { tap: 'STREAMING' } as const
 
 /** The whole lab with one filled disk, drained, and the means to watch and to stop parts of it. */
 export class BenchLab implements AsyncDisposable {
@@ -56,6 +70,34 @@ export class BenchLab implements AsyncDisposable {
   /** The applier has everything the source numbered; a run that ends elsewhere measured something else. */
   async drained(deadlineMs: number): Promise<void> {
     await waitForDrained(this.client, { deadlineMs, everyMs: 100 })
+  }
+
+  /** The tap is STREAMING over the whole of `work`, and no resync began. */
+  whileStreaming<T>(work: () => Promise<T>): Promise<T> {
+    return assertedThroughout({ look: () => this.#tapLook(), expected: streaming }, work)
+  }
+
+  /** The same, and the target is CONSISTENT over the whole of `work`; with `heard`, it hears the source in time, too. */
+  whileConsistent<T>(
+    work: () => Promise<T>,
+    options: { readonly heard: boolean } = { heard: false },
+  ): Promise<T> {
+    const look = async (): Promise<StateLook> => {
+      const { state, received, source } = await this.sample()
+      const target = { target: state, receivedGeneration: received?.generation ?? 0 }
+      const heard: StateLook = options.heard ? { source: source?.state ?? 'unknown' } : {}
+      return { ...(await this.#tapLook()), ...target, ...heard }
+    }
+    const heard = options.heard ? { source: 'STREAMING' } : {}
+    return assertedThroughout({ look, expected: { ...streaming, target: 'CONSISTENT', ...heard } }, work)
+  }
+
+  /** By the tap's own word: a target that is stopped, or behind, cannot say it. */
+  async #tapLook(): Promise<StateLook> {
+    const { disks } = await this.client.get<{ disks: readonly TapDisk[] }>('tap-agent', '/v1/disks')
+    const [disk] = disks
+    if (disk === undefined) throw new Error('the tap knows no disk')
+    return { tap: disk.state, generation: disk.position?.generation ?? 0 }
   }
 
   /** SIGSTOPs processes for the time of `work`: they hold their memory and sockets and answer nobody. */

@@ -1,3 +1,6 @@
+import { MiB } from '@blockferry/runtime'
+import { type Machine, machineLine } from './machine.ts'
+
 /** One measured number. `bound` and `aim` say what it is held against: a bound that fails fails the run. */
 export interface Figure {
   readonly name: string
@@ -14,7 +17,15 @@ export interface Skipped {
   readonly reason: string
 }
 
+/** What the disk under load held before. */
+export interface ImageFill {
+  readonly bytes: number
+  readonly filledWith: string
+}
+
 export interface Report {
+  readonly machine: Machine
+  readonly image: ImageFill
   readonly figures: Figure[]
   readonly skipped: Skipped[]
 }
@@ -40,7 +51,9 @@ export function renderReport(report: Report): string {
   for (const { name, reason } of report.skipped) rows.push([name, 'skipped', '', '', reason])
   const head = ['figure', 'measured', 'held against', 'verdict', 'how']
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+  const { bytes, filledWith } = report.image
+  const setting = `Measured on ${machineLine(report.machine)}; disk of ${bytes / MiB} MiB, ${filledWith}.`
+  return [setting, '', line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
 function format(value: number): string {

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { BenchLab } from './bench-lab.ts'
+import { BenchLab, imageFill } from './bench-lab.ts'
 import { renderReport, verdictOf, type Report } from './figure.ts'
+import { describeMachine } from './machine.ts'
 import { missingTool } from './peers/peer.ts'
 import { measureClients } from './scenarios/clients.ts'
 import { measureDelayAndMemory } from './scenarios/delay-and-memory.ts'
@@ -19,7 +20,7 @@ const { values } = parseArgs({
 })
 const seconds = Number(values.seconds)
 const rounds = Number(values.rounds)
-const report: Report = { figures: [], skipped: [] }
+const report: Report = { machine: describeMachine(), image: imageFill, figures: [], skipped: [] }
 
 const inLab = {
   delay: (lab: BenchLab) => measureDelayAndMemory(lab, { report, seconds }),

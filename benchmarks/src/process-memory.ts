@@ -1,16 +1,15 @@
 import { readFile } from 'node:fs/promises'
-import { MiB } from '@blockferry/runtime'
 
-/** Resident memory of a process in MiB, from the kernel. Throws ENOENT when it is gone. */
-export async function residentMiB(pid: number): Promise<number> {
+/** Resident memory of a process in bytes, from the kernel. Throws ENOENT when it is gone. */
+async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]
-  return (Number(kilobytes ?? Number.NaN) * 1024) / MiB
+  const kibibytes = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]
+  return Number(kibibytes ?? Number.NaN) * 1024
 }
 
 /** Samples processes until stopped and keeps the highest value of each. */
 export class MemorySampler implements Disposable {
-  readonly peaksMiB = new Map<string, number>()
+  readonly #peaks = new Map<string, number>()
   readonly #timer: NodeJS.Timeout
   #failure: unknown = null
 
@@ -24,15 +23,15 @@ export class MemorySampler implements Disposable {
 
   async #sample(pids: Readonly<Record<string, number>>): Promise<void> {
     for (const [name, pid] of Object.entries(pids)) {
-      const mib = await residentMiB(pid)
-      this.peaksMiB.set(name, Math.max(mib, this.peaksMiB.get(name) ?? 0))
+      const bytes = await residentBytes(pid)
+      this.#peaks.set(name, Math.max(bytes, this.#peaks.get(name) ?? 0))
     }
   }
 
-  peakMiB(name: string): number {
+  peakBytes(name: string): number {
     if (this.#failure !== null)
       throw new Error(`memory of ${name} could not be sampled`, { cause: this.#failure })
-    return this.peaksMiB.get(name) ?? Number.NaN
+    return this.#peaks.get(name) ?? Number.NaN
   }
 
   [Symbol.dispose](): void {

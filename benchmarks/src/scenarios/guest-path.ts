@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRandomImage, type BenchLab } from '../bench-lab.ts'
-import { median, type Report } from '../figure.ts'
+import { type Figure, median, type Report } from '../figure.ts'
 import { fioRandomWrites, type FioResult } from '../fio.ts'
 import { startNbdkitFile } from '../peers/nbdkit-file.ts'
 import { missingTool, type Peer } from '../peers/peer.ts'
@@ -33,7 +33,7 @@ export async function measureGuestPath(
         await createRandomImage(images.mirrorPath)
         return startQemuMirror({ directory, ...images })
       },
-      ours: (load) => load(),
+      ours: (load) => lab.whileConsistent(load),
     },
     {
       title: 'only Kafka A behind it, against nbdkit file',
@@ -43,7 +43,8 @@ export async function measureGuestPath(
         await createRandomImage(imagePath)
         return startNbdkitFile({ directory, imagePath })
       },
-      ours: (load) => lab.whileStopped(['aggregator', 'mirror', 'kafka-b', 'applier'], load),
+      ours: (load) =>
+        lab.whileStreaming(() => lab.whileStopped(['aggregator', 'mirror', 'kafka-b', 'applier'], load)),
     },
   ]
   for (const contest of contests) await runContest(contest, { lab, ...options })
@@ -68,7 +69,7 @@ async function runContest(
         await runPair(contest, { lab, seconds, directory: await mkdtemp(join(directory, 'round-')) }),
       )
     }
-    pushContest(report, { name, pairs, seconds })
+    report.figures.push(...contestFigures({ name, pairs, seconds }))
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
@@ -83,34 +84,31 @@ async function runPair(
   await lab.drained(300_000)
   const ours = await contest.ours(() => fioRandomWrites({ ...load, socketPath: lab.socketPath }))
   // The peer gets a machine that is as idle as ours found it.
-  await lab.drained(300_000)
+  await lab.whileConsistent(() => lab.drained(300_000))
   await using peer = await contest.startPeer(directory)
   const theirs = await fioRandomWrites({ ...load, socketPath: peer.socketPath })
   return { ours, theirs }
 }
 
-function pushContest(
-  report: Report,
-  contest: { name: string; pairs: readonly { ours: FioResult; theirs: FioResult }[]; seconds: number },
-): void {
+/** Figures are medians over rounds; latencies have rows of their own. */
+export function contestFigures(contest: {
+  name: string
+  pairs: readonly { ours: FioResult; theirs: FioResult }[]
+  seconds: number
+}): readonly Figure[] {
   const { name, pairs, seconds } = contest
   const ratios = pairs.map((pair) => pair.ours.iops / pair.theirs.iops)
-  const pick = (side: 'ours' | 'theirs', field: 'iops' | 'p99Ms' | 'p50Ms') =>
-    median(pairs.map((pair) => pair[side][field]))
-  const spread = `median of ${pairs.length} alternating runs of ${seconds} s, ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`
-  report.figures.push(
-    { name: `${name}: ratio of IOPS`, value: median(ratios), unit: '×', aim: { min: 1 }, note: spread },
-    {
-      name: `${name}: ours`,
-      value: pick('ours', 'iops'),
-      unit: 'IOPS',
-      note: `p50 ${pick('ours', 'p50Ms').toFixed(2)} ms, p99 ${pick('ours', 'p99Ms').toFixed(2)} ms`,
-    },
-    {
-      name: `${name}: peer`,
-      value: pick('theirs', 'iops'),
-      unit: 'IOPS',
-      note: `p50 ${pick('theirs', 'p50Ms').toFixed(2)} ms, p99 ${pick('theirs', 'p99Ms').toFixed(2)} ms`,
-    },
-  )
+  const note = `median of ${pairs.length} alternating runs of ${seconds} s, ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`
+  const sides = (what: string, field: 'iops' | 'p50Ms' | 'p99Ms', unit: string): readonly Figure[] =>
+    (['ours', 'theirs'] as const).map((side) => ({
+      name: `${name}: ${what}, ${side === 'ours' ? 'ours' : 'peer'}`,
+      value: median(pairs.map((pair) => pair[side][field])),
+      unit,
+    }))
+  return [
+    { name: `${name}: ratio of IOPS`, value: median(ratios), unit: '×', aim: { min: 1 }, note },
+    ...sides('rate', 'iops', 'IOPS'),
+    ...sides('p50 latency', 'p50Ms', 'ms'),
+    ...sides('p99 latency', 'p99Ms', 'ms'),
+  ]
 }
