@@ -22,6 +22,8 @@ export interface BlockDevice extends AsyncDisposable {
   readonly readOnly: boolean
   /** True when zeroExtent with mayUnmap gives space back. */
   readonly punchesHoles: boolean
+  /** True when zeroing without unmapping is no writing of zeroes. */
+  readonly zeroesRanges: boolean
   /** Null for storage that is no file. */
   readonly fileIdentity: FileIdentity | null
   /** Fills `into` from `byteOffset`. */

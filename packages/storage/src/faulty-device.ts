@@ -74,6 +74,7 @@ function around(device: BlockDevice, run: Around): BlockDevice {
     sizeBytes: device.sizeBytes,
     readOnly: device.readOnly,
     punchesHoles: device.punchesHoles,
+    zeroesRanges: device.zeroesRanges,
     fileIdentity: device.fileIdentity,
     read: (byteOffset, into) => run('read', () => device.read(byteOffset, into), nothing),
     write: (byteOffset, data) => {

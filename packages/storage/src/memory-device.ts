@@ -27,6 +27,7 @@ class MemoryDevice implements BlockDevice {
   readonly sizeBytes: number
   readonly readOnly: boolean
   readonly punchesHoles = true
+  readonly zeroesRanges = true
   readonly fileIdentity = null
   readonly #medium: MemoryMedium
   readonly #handle: MemoryHandle

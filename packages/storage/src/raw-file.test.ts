@@ -1,4 +1,16 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KiB, MiB } from '@blockferry/runtime'
@@ -7,6 +19,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { BlockDevice } from './block-device.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { openMemoryDevice } from './memory-device.ts'
+import { zeroRange } from './native/file-space.ts'
 import { dropBytes } from './positional-io.ts'
 import { openRawFile } from './raw-file.ts'
 
@@ -90,6 +103,29 @@ test('unmapping gives space back, plain zeroing keeps it (S7, R5)', async () => 
   expect(await disk.allocatedBytes()).toBe(2 * MiB)
   expect((await stat(path)).size).toBe(4 * MiB)
 })
+
+test('whether ranges are zeroed by themselves is asked without leaving anything behind', async () => {
+  await using disk = await openRawFile({ path, readOnly: false, createSizeBytes: 1 * MiB })
+  expect(await disk.allocatedBytes()).toBe(0)
+  expect(await readdir(directory)).toEqual(['disk.raw'])
+  expect(disk.zeroesRanges).toBe(await zeroRangeWorks(disk))
+  await using readable = await openRawFile({ path: await copied(), readOnly: true })
+  expect(readable.zeroesRanges).toBe(false)
+})
+
+/** By trial. */
+async function zeroRangeWorks(disk: BlockDevice): Promise<boolean> {
+  const handle = await open(path, 'r+')
+  const works = await zeroRange(handle.fd, { byteOffset: 0, byteLength: disk.sizeBytes })
+  await handle.close()
+  return works
+}
+
+async function copied(): Promise<string> {
+  const copy = join(directory, 'copy.raw')
+  await copyFile(path, copy)
+  return copy
+}
 
 test('an allocation map is cut at its limit and ascends from its start', async () => {
   await using disk = await openRawFile({ path, readOnly: false, createSizeBytes: 1 * MiB })

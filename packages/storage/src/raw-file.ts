@@ -1,4 +1,5 @@
 import { closeSync, constants, fstat, fstatSync, openSync, realpathSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { assert, codeOf, MiB } from '@blockferry/runtime'
 import type { Extent } from '@blockferry/disk-stream'
@@ -6,7 +7,14 @@ import type { Allocation, BlockDevice, FileIdentity } from './block-device.ts'
 import { createSparseFile } from './durable-create.ts'
 import { fault } from './error-catalogue.ts'
 import { findLockHolder, tryLock } from './native/file-lock.ts'
-import { adviseRandom, dropPageCache, probePunchHole, punchHole, zeroRange } from './native/file-space.ts'
+import {
+  adviseRandom,
+  dropPageCache,
+  probePunchHole,
+  probeZeroRange,
+  punchHole,
+  zeroRange,
+} from './native/file-space.ts'
 import { AdaptiveWrites } from './adaptive-writes.ts'
 import { readFully, syncData, writeFully } from './positional-io.ts'
 import { scanAllocations } from './allocation-scan.ts'
@@ -58,6 +66,7 @@ export async function openRawFile(options: RawFileOptions): Promise<RawFile> {
       readOnly,
       sizeBytes,
       punchesHoles: !readOnly && probePunchHole(fd, sizeBytes),
+      zeroesRanges: !readOnly && probeZeroRange(fd, dirname(realpathSync(path))),
       fileIdentity: identityOf(fd),
     })
   } catch (error) {
@@ -138,6 +147,7 @@ interface RawFileFacts {
   readonly readOnly: boolean
   readonly sizeBytes: number
   readonly punchesHoles: boolean
+  readonly zeroesRanges: boolean
   readonly fileIdentity: FileIdentity
 }
 
@@ -146,6 +156,7 @@ class RawFileDevice implements RawFile {
   readonly readOnly: boolean
   readonly sizeBytes: number
   readonly punchesHoles: boolean
+  readonly zeroesRanges: boolean
   readonly fileIdentity: FileIdentity
   readonly #fd: number
   readonly #writes: AdaptiveWrites
@@ -161,6 +172,7 @@ class RawFileDevice implements RawFile {
     this.readOnly = facts.readOnly
     this.sizeBytes = facts.sizeBytes
     this.punchesHoles = facts.punchesHoles
+    this.zeroesRanges = facts.zeroesRanges
     this.fileIdentity = facts.fileIdentity
   }
 

@@ -1,3 +1,4 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { codeOf } from '@blockferry/runtime'
 import type { Extent } from '@blockferry/disk-stream'
 import { fault } from '../error-catalogue.ts'
@@ -10,6 +11,7 @@ const POSIX_FADV_RANDOM = 1
 const POSIX_FADV_DONTNEED = 4
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY
 
 /**
  * Reserves the space of an extent and grows the file to hold it; it reads as zero. On the thread pool:
@@ -64,6 +66,29 @@ export function probePunchHole(fd: number, sizeBytes: number): boolean {
   const error = systemError('fallocate', lastErrno())
   if (isUnsupported(error)) return false
   throw error
+}
+
+/**
+ * Whether the file system of a file zeroes ranges by itself. Asks a file without a name in the file's directory: beyond
+ * the end of the file itself the question would leave space allocated. False where that cannot be asked.
+ */
+export function probeZeroRange(fd: number, directory: string): boolean {
+  const nameless = openNameless(directory)
+  if (nameless === null) return false
+  try {
+    const isSameFileSystem = fstatSync(nameless).dev === fstatSync(fd).dev
+    return isSameFileSystem && libc().fallocate(nameless, FALLOC_FL_ZERO_RANGE, 0, 4096) === 0
+  } finally {
+    closeSync(nameless)
+  }
+}
+
+function openNameless(directory: string): number | null {
+  try {
+    return openSync(directory, O_TMPFILE | constants.O_RDWR, 0o600)
+  } catch {
+    return null
+  }
 }
 
 async function seek(fd: number, byteOffset: number, whence: number): Promise<number | null> {

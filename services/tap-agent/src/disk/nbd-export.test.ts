@@ -33,3 +33,25 @@ test('a TRIM where nothing can be punched succeeds, changes nothing, and is no e
   expect(bench.source()).toEqual(before)
   expect(await bench.replay()).toEqual(bench.source())
 })
+
+test.each([
+  { mayUnmap: true, punchesHoles: true, zeroesRanges: false, isFast: true },
+  { mayUnmap: true, punchesHoles: false, zeroesRanges: true, isFast: true },
+  { mayUnmap: false, punchesHoles: false, zeroesRanges: true, isFast: true },
+  { mayUnmap: false, punchesHoles: true, zeroesRanges: false, isFast: false },
+  { mayUnmap: true, punchesHoles: false, zeroesRanges: false, isFast: false },
+])(
+  'fast zeroing is refused just where zeroes would be written out (T1): $isFast for $mayUnmap, $punchesHoles, $zeroesRanges',
+  async ({ isFast, mayUnmap, punchesHoles, zeroesRanges }) => {
+    const bench = new DiskBench({
+      seed: 2,
+      wrapDevice: (device) => ({ ...failing(device, () => null), punchesHoles, zeroesRanges }),
+    })
+    const exported = nbdExportOf(await bench.openStreaming())
+    const eventsBefore = (await bench.stream()).length
+    const zeroing = exported.writeZeroes(extent, { fua: false, fast: true, mayUnmap })
+    if (isFast) await bench.world.settle(zeroing)
+    else await expect(zeroing).rejects.toMatchObject({ errno: 'ENOTSUP' })
+    expect((await bench.stream()).length - eventsBefore).toBe(isFast ? 1 : 0)
+  },
+)

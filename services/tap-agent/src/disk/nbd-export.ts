@@ -19,7 +19,8 @@ export function nbdExportOf(disk: TapDisk): NbdExport {
       await path.change({ kind: 'zero', ...extent, mayUnmap: true }, options)
     },
     writeZeroes: async (extent, options) => {
-      if (options.fast && !disk.device.punchesHoles)
+      const { punchesHoles, zeroesRanges } = disk.device
+      if (options.fast && !zeroesRanges && !(options.mayUnmap && punchesHoles))
         throw new NbdError('ENOTSUP', 'zeroing is no faster here')
       await path.change({ kind: 'zero', ...extent, mayUnmap: options.mayUnmap }, options)
     },
