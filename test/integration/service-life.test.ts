@@ -63,14 +63,14 @@ describe('a wrong configuration', () => {
       },
       faults: [
         '--kafka-brokers (BLOCKFERRY_KAFKA_BROKERS)',
+        '--nbd-socket (BLOCKFERRY_NBD_SOCKET) with --nbd-listen (BLOCKFERRY_NBD_LISTEN)',
         '--nonsense',
         '--state-directory (BLOCKFERRY_STATE_DIRECTORY)',
+        'BLOCKFERRY_DISKS',
+        'BLOCKFERRY_DISKS',
         'BLOCKFERRY_HTTP_LISTEN',
         'BLOCKFERRY_KAFKA_BROKRES',
         'BLOCKFERRY_SPOOL_BYTES_MAX',
-        'disks',
-        'disks',
-        'nbdSocket',
       ],
     },
     aggregator: {
@@ -103,7 +103,7 @@ describe('a wrong configuration', () => {
       const told = service.lines.filter(({ level }) => level === 'fatal')
       expect(told).toHaveLength(1)
       const [line] = told
-      expect(line).toMatchObject({ event: 'config-invalid', service: name, err: { code: 'CONFIG_INVALID' } })
+      expect(line).toMatchObject({ event: 'config-invalid', service: name, code: 'CONFIG_INVALID' })
       const expected = [...faults, `colour in ${file}`].toSorted()
       expect(faultNames(line as LogLine)).toEqual(expected)
       for (const fault of expected) expect(line?.msg).toContain(fault)
@@ -125,7 +125,7 @@ describe('an orderly stop', () => {
         NBD_SOCKET: join(directory, 'nbd.sock'),
         DISKS: `id=vda,source=${join(directory, 'vda.raw')},size=64K`,
       },
-      applier: { STATE_DIRECTORY: join(directory, 'applier') },
+      applier: { STATE_DIRECTORY: join(directory, 'applier'), TARGET_DIRECTORY: join(directory, 'images') },
     }
     return own[name] ?? {}
   }
@@ -180,7 +180,9 @@ describe('any other end has status 1 and a line that says why', () => {
   })
 
   test('a state directory in use names its holder', async () => {
-    const settings = { KAFKA_BROKERS: refusing, STATE_DIRECTORY: join(directory, 'shared') }
+    const images = join(directory, 'images')
+    const state = join(directory, 'shared')
+    const settings = { KAFKA_BROKERS: refusing, STATE_DIRECTORY: state, TARGET_DIRECTORY: images }
     const first = start(mainOf('applier'), { settings })
     await first.http()
     const second = start(mainOf('applier'), { settings })
