@@ -30,6 +30,10 @@ export function kafkaHarness(parts: {
     },
     killBrokers: () => broker.kill(),
     startBrokers: () => broker.start(),
+    killBrokersInNextProduce: async () => {
+      await proxy.passHalfOfNextProduce()
+      await broker.kill()
+    },
     loseNextAcknowledgement: () => proxy.loseNextProduceAnswer(),
     [Symbol.asyncDispose]: async () => {},
   }

@@ -13,6 +13,7 @@ export class KafkaProxy implements AsyncDisposable {
   #answersToLose = 0
   #held: HeldRequests | null = null
   #damaged: Buffer | null = null
+  #onHalf: (() => void) | null = null
 
   private constructor(server: Server) {
     this.#server = server
@@ -55,6 +56,13 @@ export class KafkaProxy implements AsyncDisposable {
     }
   }
 
+  /** Resolves once the broker has the first half of the next produce; it never gets the rest. */
+  passHalfOfNextProduce(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onHalf = resolve
+    })
+  }
+
   /** From now until `stop`, produces stay here, each with its connection, as in a slow link's buffers. */
   holdProduces(): HeldRequests {
     this.#held = new HeldRequests(() => {
@@ -67,8 +75,11 @@ export class KafkaProxy implements AsyncDisposable {
     const broker = connect(this.#brokerPort, '127.0.0.1')
     let loseAnswer = false
     let holding: HeldRequests | null = null
-    const requests = new RequestFrames((apiKey) => {
+    let half: HalfRequest | null = null
+    const requests = new RequestFrames((apiKey, frameBytes) => {
       if (apiKey !== produceApiKey) return
+      if (this.#onHalf !== null) half = new HalfRequest(frameBytes, this.#onHalf)
+      this.#onHalf = null
       holding ??= this.#held
       if (this.#answersToLose === 0) return
       this.#answersToLose -= 1
@@ -76,7 +87,8 @@ export class KafkaProxy implements AsyncDisposable {
     })
     client.on('data', (chunk) => {
       requests.take(chunk)
-      if (holding === null) broker.write(chunk)
+      if (half !== null) half.pass(chunk, broker)
+      else if (holding === null) broker.write(chunk)
       else holding.add(broker, chunk)
     })
     broker.on('data', (chunk) => {
@@ -109,11 +121,11 @@ export class KafkaProxy implements AsyncDisposable {
 
 /** Finds the API key of each request in a byte stream, wherever the chunks are cut. */
 class RequestFrames {
-  readonly #onRequest: (apiKey: number) => void
+  readonly #onRequest: (apiKey: number, frameBytes: number) => void
   #head = Buffer.alloc(0)
   #skipBytes = 0
 
-  constructor(onRequest: (apiKey: number) => void) {
+  constructor(onRequest: (apiKey: number, frameBytes: number) => void) {
     this.#onRequest = onRequest
   }
 
@@ -121,12 +133,31 @@ class RequestFrames {
     let rest = Buffer.concat([this.#head, chunk.subarray(Math.min(this.#skipBytes, chunk.length))])
     this.#skipBytes = Math.max(0, this.#skipBytes - chunk.length)
     while (this.#skipBytes === 0 && rest.length >= frameHeadBytes) {
-      this.#onRequest(rest.readInt16BE(4))
       const frameBytes = 4 + rest.readInt32BE(0)
+      this.#onRequest(rest.readInt16BE(4), frameBytes)
       this.#skipBytes = Math.max(0, frameBytes - rest.length)
       rest = rest.subarray(Math.min(frameBytes, rest.length))
     }
     this.#head = rest
+  }
+}
+
+/** A request that ends in its middle. It begins with a chunk: nothing is outstanding before it. */
+class HalfRequest {
+  readonly #onPassed: () => void
+  #leftBytes: number
+
+  constructor(frameBytes: number, onPassed: () => void) {
+    this.#leftBytes = Math.floor(frameBytes / 2)
+    this.#onPassed = onPassed
+  }
+
+  pass(chunk: Buffer, broker: Socket): void {
+    if (this.#leftBytes === 0) return
+    const part = chunk.subarray(0, this.#leftBytes)
+    this.#leftBytes -= part.length
+    if (this.#leftBytes > 0) broker.write(part)
+    else broker.write(part, this.#onPassed)
   }
 }
 

@@ -8,6 +8,8 @@ export interface ConformanceHarness extends AsyncDisposable {
   /** kill -9 of every broker. What was acknowledged survives. */
   killBrokers(): Promise<void>
   startBrokers(): Promise<void>
+  /** The next produce to the partition reaches its broker in half; then every broker is killed, and this resolves. */
+  killBrokersInNextProduce(partition: TopicPartition): Promise<void>
   /** The next produce to the partition is appended, and its answer never arrives; a retry's does. */
   loseNextAcknowledgement(partition: TopicPartition): void
 }
@@ -39,6 +41,18 @@ export function numbered(first: number, count: number): readonly OutgoingRecord[
   return Array.from({ length: count }, (_, index) => ({
     key: Buffer.from('key'),
     value: Buffer.from(String(first + index)),
+  }))
+}
+
+/** Consecutive numbers in records of this size: `Number` reads past the padding. */
+export function numberedAndPadded(
+  first: number,
+  count: number,
+  valueBytes: number,
+): readonly OutgoingRecord[] {
+  return numbered(first, count).map(({ key, value }) => ({
+    key,
+    value: Buffer.from(value.toString().padEnd(valueBytes)),
   }))
 }
 

@@ -1,7 +1,14 @@
 import { codeOf } from '@blockferry/runtime'
 import { describe, expect, test } from 'vitest'
 import type { ReplicationLog, TopicPartition } from '../replication-log.ts'
-import { type ConformanceHarness, freshTopic, numbered, readAll, specOf } from './harness.ts'
+import {
+  type ConformanceHarness,
+  freshTopic,
+  numbered,
+  numberedAndPadded,
+  readAll,
+  specOf,
+} from './harness.ts'
 
 type Opened = () => ConformanceHarness
 
@@ -139,6 +146,20 @@ function brokerDeathClaims(opened: Opened): void {
       expect(kafkaOffsets[numbers.indexOf(number)]).toBe(kafkaOffset)
     }
   }, 180_000)
+
+  test('sends again what a broker had in half when it was killed: it is there once, in its place (L3)', async () => {
+    const { log, partition } = await openTopic(opened())
+    await using _ = log
+    await log.produce({ ...partition, records: numbered(0, 5) })
+    const killed = opened().killBrokersInNextProduce(partition)
+    const large = numberedAndPadded(5, 60, 16_000)
+    const produced = log.produce({ ...partition, records: large })
+    await killed
+    await opened().startBrokers()
+    expect((await produced).firstKafkaOffset).toBe(5n)
+    await log.produce({ ...partition, records: numbered(65, 5) })
+    expect((await readAll(log, partition)).numbers).toEqual(Array.from({ length: 70 }, (_, index) => index))
+  }, 120_000)
 
   test('throws within its deadline while no broker answers, and goes on afterwards in order', async () => {
     const { log, partition } = await openTopic(opened(), true)
