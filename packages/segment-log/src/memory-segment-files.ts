@@ -50,6 +50,11 @@ export class MemorySegmentDirectory {
     this.#changes = []
   }
 
+  /** Bytes of all segments. */
+  get usedBytes(): number {
+    return [...this.#files.values()].reduce((sum, file) => sum + file.byteLength, 0)
+  }
+
   /** The bytes of a file, for tests that damage them. */
   mediumOf(name: string): MemoryMedium {
     const file = this.#files.get(name)
@@ -84,8 +89,7 @@ export class MemorySegmentDirectory {
   }
 
   #create(name: string, byteLength: number, process: Process): SegmentFile {
-    const usedBytes = [...this.#files.values()].reduce((sum, file) => sum + file.byteLength, 0)
-    if (usedBytes + byteLength > this.#bytesMax)
+    if (this.usedBytes + byteLength > this.#bytesMax)
       throw Object.assign(new Error('ENOSPC: create'), { code: 'ENOSPC' })
     assert(!this.#files.has(name), 'a new file has a new name')
     const file = { medium: new MemoryMedium(), byteLength }

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { createNbdServer, type NbdListenAddress, type NbdServer } from '@blockferry/nbd'
 import {
@@ -33,9 +34,11 @@ import { serveDisks } from './http/disks-route.ts'
 import { serveRecoveryPoints } from './http/recovery-points-route.ts'
 import { readinessOf, statusOf } from './http/readiness.ts'
 import { createLoopDelay } from './process-loop-delay.ts'
+import type { VolumeSpace } from './spool/host-spool.ts'
 import { createTapMeter, type TapMeter } from './tap-meter.ts'
 import { sharedBell } from './shipper/bell.ts'
 import { type ShipperThread, startShipperThread } from './shipper-thread.ts'
+import type { ShipperThreadData } from './shipper/thread-messages.ts'
 
 const stampFileName = 'stamp'
 
@@ -106,20 +109,7 @@ async function assemble(
   // Before the thread: nothing may await between its start and the agent that hears its messages.
   const bootId = await readBootId()
   const shipper = startShipperThread({
-    data: {
-      options: {
-        agentId: stamps.newest.agentId,
-        site: config.site,
-        peerSite: config.peerSite,
-        partitions: config.topicPartitions,
-        batchBytesMax: config.shipBatchBytesMax,
-        lingerMs: config.shipLingerMs,
-      },
-      kafkaBrokers: config.kafkaBrokers,
-      kafkaClient: config.kafkaClient,
-      clientId: `blockferry-tap-${stamps.newest.agentId.slice(0, 8)}`,
-      bell: bellMemory,
-    },
+    data: shipperData(config, { agentId: stamps.newest.agentId, bell: bellMemory }),
     placeOf: (diskId) => ({
       directory: spoolDirectory(directory, diskId),
       published: publishedOf(diskId),
@@ -144,6 +134,7 @@ async function assemble(
           spoolBytesMax: config.spoolBytesMax,
         })
       },
+      volume: () => volumeSpace(directory),
       observer: meter.disks,
     },
     {
@@ -155,10 +146,37 @@ async function assemble(
         spoolBytesMax: config.spoolBytesMax,
       })),
       cutIntervalMs: config.cutIntervalMs,
+      spoolVolumeShare: config.spoolVolumeShare / 100,
     },
     { shipper, bell: sharedBell(bellMemory) },
   )
   return { agent, shipper }
+}
+
+function shipperData(
+  config: TapAgentConfig,
+  own: { readonly agentId: string; readonly bell: SharedArrayBuffer },
+): ShipperThreadData {
+  const { agentId, bell } = own
+  return {
+    options: {
+      agentId,
+      site: config.site,
+      peerSite: config.peerSite,
+      partitions: config.topicPartitions,
+      batchBytesMax: config.shipBatchBytesMax,
+      lingerMs: config.shipLingerMs,
+    },
+    kafkaBrokers: config.kafkaBrokers,
+    kafkaClient: config.kafkaClient,
+    clientId: `blockferry-tap-${agentId.slice(0, 8)}`,
+    bell,
+  }
+}
+
+async function volumeSpace(directory: string): Promise<VolumeSpace> {
+  const { bavail, blocks, bsize } = await statfs(directory)
+  return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
 
 async function listen(parts: {

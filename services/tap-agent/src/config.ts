@@ -68,6 +68,14 @@ export const options = defineOptions({
     unit: 'bytes',
     doc: 'Spool of one disk; at the limit it goes AHEAD and is synchronised anew later.',
   },
+  spoolVolumeShare: {
+    kind: 'integer',
+    default: 50,
+    min: 5,
+    max: 95,
+    unit: '%',
+    doc: 'Share of the state directory\u2019s volume that all spools together may take; above half of it the oldest segments go that Kafka acknowledged, at it a disk that grows goes AHEAD.',
+  },
   cutIntervalMs: {
     kind: 'integer',
     default: 1_000,

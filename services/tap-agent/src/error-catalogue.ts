@@ -57,8 +57,9 @@ export const catalogue = {
     nextCommand: 'Run the later version again; or move STATE/disks/ID away for a full resync.',
   },
   SPOOL_FULL: {
-    summary: 'The spool reached its limit while Kafka was away; the guest goes on, a full resync follows.',
-    nextCommand: 'Bring Kafka back, or raise spoolBytesMax.',
+    summary:
+      'The spool, or all spools of the host together, reached their limit while Kafka was away; the guest goes on, a full resync follows.',
+    nextCommand: 'Bring Kafka back, or raise spoolBytesMax or spoolVolumeShare; see the volume: df',
   },
   SPOOL_FAILED: {
     summary:

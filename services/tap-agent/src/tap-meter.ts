@@ -127,6 +127,13 @@ function watchDisks(metrics: Metrics, agent: TapAgent, shipper: ShipperThread): 
   perDisk('tap_shipped_sequence', 'Last sequence at Kafka.', (status) => status.shipped?.sequence ?? 0)
   perDisk('tap_received_sequence', 'Last sequence at the target.', (status) => status.received?.sequence ?? 0)
   perDisk('tap_generation', 'Running generation.', (status) => status.position?.generation ?? 0)
+  const { hostSpool } = agent
+  if (hostSpool !== null) {
+    const used = { name: 'tap_spool_host_bytes', help: 'Bytes of all spools on disk.' }
+    collected(metrics, used, () => hostSpool.usedBytes)
+    const limit = { name: 'tap_spool_host_limit_bytes', help: 'What all spools together may take.' }
+    collected(metrics, limit, () => (Number.isFinite(hostSpool.bytesMax) ? hostSpool.bytesMax : 0))
+  }
   perDisk('tap_spool_bytes', 'Bytes of the spool on disk.', (status) => status.spoolBytes)
   const states = metrics.gauge('tap_disk_state', '1 for the state the disk is in.', ['disk', 'state'])
   Object.assign(states, {

@@ -9,9 +9,11 @@ import type { ShipHint } from '../disk/control-record.ts'
 import { catalogue } from '../error-catalogue.ts'
 import { rethrowAssertion } from '../disk/disk-modes.ts'
 import type { ResyncRequest, StreamAuthority, TapDiskDeps, TapDiskOptions } from '../disk/disk-ports.ts'
-import { type DiskStatus, TapDisk } from '../disk/tap-disk.ts'
+import type { DiskStatus } from '../disk/disk-state.ts'
+import { TapDisk } from '../disk/tap-disk.ts'
 import type { Shipper } from '../shipper/shipper.ts'
 import type { Bell, ShipperListener } from '../shipper/shipper-ports.ts'
+import { HostSpool, spoolVolumeShareDefault, type VolumeSpace } from '../spool/host-spool.ts'
 import { stampEveryMs, type StampStore } from './stamp-store.ts'
 
 /** Heartbeats, retention, sync: once a second. */
@@ -36,6 +38,8 @@ export interface TapAgentDeps {
   readonly loopDelayMs?: () => number
   /** The storage of one disk; everything else of its deps the agent adds. */
   readonly storageOf: (options: TapDiskOptions) => Pick<TapDiskDeps, 'openDevice' | 'openSpool' | 'openSlots'>
+  /** The volume of the state directory; without it only each disk's own spool limit counts. */
+  readonly volume?: () => Promise<VolumeSpace>
   readonly observer?: TapDiskDeps['observer'] & {
     cut?(point: RecoveryPoint, isWhole: boolean): void
     diskOpened?(diskId: string): void
@@ -47,6 +51,8 @@ export interface TapAgentOptions {
   readonly disks: readonly TapDiskOptions[]
   /** 0: only on demand. */
   readonly cutIntervalMs: number
+  /** Share of the volume that all spools together may take, 0 to 1. */
+  readonly spoolVolumeShare?: number
 }
 
 /** An error of the kernel keeps its own code, and has no command of its own. */
@@ -68,6 +74,7 @@ export class TapAgent implements ShipperListener {
   readonly #kafkaCodes = new Map<number | null, string | null>([[null, 'KAFKA_UNREACHABLE']])
   readonly #partitions = new Map<string, number>()
   readonly #cuts: CutScheduler
+  readonly hostSpool: HostSpool | null
   readonly groups: ReadonlyMap<string, CutGroup>
   readonly #running: Promise<void>[] = []
   readonly #ticking = new Set<Promise<void>>()
@@ -79,12 +86,23 @@ export class TapAgent implements ShipperListener {
     this.#shipper = link.shipper
     this.#bell = link.bell
     this.groups = groupsOf(options.disks)
+    this.hostSpool = deps.volume === undefined ? null : this.#createHostSpool(deps.volume)
     this.#cuts = new CutScheduler({
       clock: deps.clock,
       random: deps.random,
       groups: this.groups,
       diskOf: (diskId) => this.#disks.get(diskId),
       onCut: (point, isWhole) => deps.observer?.cut?.(point, isWhole),
+    })
+  }
+
+  #createHostSpool(volume: () => Promise<VolumeSpace>): HostSpool {
+    const disks = this.#disks
+    return new HostSpool({
+      volume,
+      share: this.#options.spoolVolumeShare ?? spoolVolumeShareDefault,
+      tenants: () => [...disks.values()].map(({ spool }) => spool),
+      onTrouble: (error) => this.trouble(error),
     })
   }
 
@@ -158,6 +176,7 @@ export class TapAgent implements ShipperListener {
       ...this.#deps.storageOf(options),
       ...(observer === undefined ? {} : { observer }),
       ...(loopDelayMs === undefined ? {} : { loopDelayMs }),
+      ...(this.hostSpool === null ? {} : { hostSpool: this.hostSpool }),
       shipping: {
         attach: (disk) => {
           this.#partitions.set(disk.diskId, disk.kafkaPartition)
@@ -172,6 +191,8 @@ export class TapAgent implements ShipperListener {
   async #tickLoop(): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
+      // Not awaited: a volume that hangs must not keep heartbeats from going.
+      void this.hostSpool?.tend()
       for (const disk of this.#disks.values()) this.#tick(disk)
       this.#shipper.beat(this.statuses(), this.#deps.stamps.newest)
       await this.#deps.clock.sleep(tickMs, signal)

@@ -9,6 +9,7 @@ import type {
 import type { Clock, Random } from '@blockferry/runtime'
 import type { Lsn, SegmentLog, SegmentLogRecovery } from '@blockferry/segment-log'
 import type { BlockDevice, ControlSlots } from '@blockferry/storage'
+import type { HostSpoolView } from '../spool/host-spool.ts'
 import type { ShipHint } from './control-record.ts'
 
 /** A disk as configured. */
@@ -99,6 +100,8 @@ export interface TapDiskDeps {
   /** How late this thread's event loop ran of late, ms: what SPOOL_SLOW must not blame on the volume. */
   readonly loopDelayMs?: () => number
   readonly shipping: Shipping
+  /** What the spools of all disks may take of their volume; none: only each disk's own limit counts. */
+  readonly hostSpool?: HostSpoolView
   readonly observer?: DiskObserver
 }
 

@@ -35,12 +35,13 @@ export async function scanSpool(log: SegmentLog, segmentBytes: number): Promise<
   const decoder = createFrameDecoder()
   const index = new SegmentIndex(segmentBytes)
   await using reader = log.reader(log.firstLsn)
-  for (const lsn of log.segmentStarts()) {
+  const starts = log.segmentStarts()
+  for (const [at, lsn] of starts.entries()) {
     reader.seek(lsn)
     const frame = await reader.next()
     if (frame === null) continue
     const { generation, firstSequence, chainBefore } = decoder.header(frame.body)
-    index.add({ lsn: frame.lsn, generation, firstSequence, chainBefore })
+    index.add({ lsn: frame.lsn, generation, firstSequence, chainBefore }, at - starts.length)
   }
   const newest = index.starts.at(-1)
   if (newest === undefined) return { index, last: null, inDoubt: [], inDoubtFrom: 1 }

@@ -1,20 +1,14 @@
 /*
  * One disk of the agent: opens its storage, spool and control slots, recovers (S5, T5), serves its guest.
  */
-import {
-  type HeartbeatDisk,
-  type Position,
-  RangeLock,
-  type RecoveryPointEvent,
-  type TapState,
-} from '@blockferry/disk-stream'
+import { type Position, RangeLock, type RecoveryPointEvent } from '@blockferry/disk-stream'
 import type { BlockDevice } from '@blockferry/storage'
 import { appendEvents } from './append-events.ts'
 import { createAppendLatency } from './append-latency.ts'
 import type { ControlRecord } from './control-record.ts'
 import { DiskModes, rethrowAssertion } from './disk-modes.ts'
 import type { ResyncRequest, ShippedReport, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
-import { stateAndCodeOf } from './disk-state.ts'
+import { type DiskStatus, stateAndCodeOf } from './disk-state.ts'
 import { GuestPath } from './guest-path.ts'
 import { clampedHints, closeAll, examine, lostRecord, type Opened, openParts, positionOf } from './opening.ts'
 import { readBackExtent } from './read-back.ts'
@@ -23,26 +17,8 @@ import { SpoolKeeper } from './spool-keeper.ts'
 import { SpoolRepair } from './spool-repair.ts'
 import { emptyAppendedState, type AppendedFrame, type SpoolWriter } from './spool-writer.ts'
 import { fault } from '../error-catalogue.ts'
+import { type SpoolTenant, unlimitedHostSpool } from '../spool/host-spool.ts'
 import { SegmentIndex } from '../spool/segment-index.ts'
-
-/** What people and heartbeats see of a disk; spool figures against Kafka are the shipper's to add. */
-export interface DiskStatus {
-  readonly diskId: string
-  readonly groupId: string | null
-  readonly sizeBytes: number
-  readonly state: TapState
-  readonly code: string | null
-  /** The last position wholly in the spool. */
-  readonly position: Position | null
-  readonly numberedThrough: number
-  /** Data bytes of the running generation in the spool so far. */
-  readonly rawBytes: number
-  readonly consistentAsOfMs: number | null
-  readonly shipped: Position | null
-  readonly received: Position | null
-  readonly spoolBytes: number
-  readonly progress: HeartbeatDisk['progress']
-}
 
 export class TapDisk {
   readonly options: TapDiskOptions
@@ -93,6 +69,8 @@ export class TapDisk {
       index: this.#index,
       limits: options,
       writer: () => this.#modes.writer,
+      host: deps.hostSpool ?? unlimitedHostSpool,
+      onFull: () => void this.#modes.goAhead('SPOOL_FULL'),
       onSyncFailed: (error) => this.#spoolTrouble(error),
       onTrouble,
     })
@@ -127,6 +105,11 @@ export class TapDisk {
 
   get sizeBytes(): number {
     return this.#modes.device.sizeBytes
+  }
+
+  /** Its spool, as the host's budget sees it. */
+  get spool(): SpoolTenant {
+    return this.#keeper
   }
 
   get device(): BlockDevice {
@@ -215,7 +198,8 @@ export class TapDisk {
   }
 
   #appended(frames: readonly AppendedFrame[]): void {
-    for (const frame of frames) this.#index.add(frame)
+    const nowMs = this.#deps.clock.monotonicMs()
+    for (const frame of frames) this.#index.add(frame, nowMs)
     this.#keeper.appended()
     this.#deps.shipping.ring(this.options.diskId)
   }

@@ -1,7 +1,7 @@
 import { catalogue as ownCatalogue, fault } from '../error-catalogue.ts'
 import { type HttpEdge, problemResponses } from '@blockferry/runtime/service'
 import type { TapAgent, UnservedDisk } from '../agent/tap-agent.ts'
-import type { DiskStatus } from '../disk/tap-disk.ts'
+import type { DiskStatus } from '../disk/disk-state.ts'
 
 const nullable = (schema: object): object => ({ anyOf: [schema, { type: 'null' }] })
 const text = { type: 'string' } as const

@@ -6,7 +6,7 @@ import type { Heartbeat, HeartbeatDisk, Stamp, StreamRequest } from '@blockferry
 import { encodeHeartbeat } from '@blockferry/schemas'
 import type { ShipHint } from '../disk/control-record.ts'
 import type { Minted, MintRequest } from '../disk/disk-ports.ts'
-import type { DiskStatus } from '../disk/tap-disk.ts'
+import type { DiskStatus } from '../disk/disk-state.ts'
 import { Authority } from './authority.ts'
 import { DiskFeed } from './disk-feed.ts'
 import { KafkaLink } from './kafka-link.ts'

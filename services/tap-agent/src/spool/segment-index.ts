@@ -8,13 +8,26 @@
 import type { Generation, Position } from '@blockferry/disk-stream'
 import type { Lsn } from '@blockferry/segment-log'
 
+/** The first frame of a segment. */
 export interface SegmentStart {
-  /** LSN of its first frame. */
   readonly lsn: Lsn
   readonly generation: Generation
   readonly firstSequence: number
   readonly chainBefore: number
 }
+
+interface IndexedSegment extends SegmentStart {
+  /** When it was begun, by the monotonic clock; below 0, in their order, for those an older process began. */
+  readonly beganMs: number
+}
+
+/** Of the segments that may go, those that shall: the first `countMax`, and those begun by `beganThroughMs`. */
+export interface DeletionWanted {
+  readonly countMax: number
+  readonly beganThroughMs: number
+}
+
+const all: DeletionWanted = { countMax: Infinity, beganThroughMs: Infinity }
 
 /** Segments may be deleted up to `lsn`, exclusive; `position` is the last event that goes with them. */
 export interface Deletion {
@@ -24,7 +37,7 @@ export interface Deletion {
 
 export class SegmentIndex {
   readonly #segmentBytes: number
-  #starts: SegmentStart[] = []
+  #starts: IndexedSegment[] = []
 
   constructor(segmentBytes: number) {
     this.#segmentBytes = segmentBytes
@@ -35,9 +48,11 @@ export class SegmentIndex {
   }
 
   /** Tells of an appended or scanned frame; only the first of each segment is kept. */
-  add(frame: SegmentStart): void {
+  add(frame: SegmentStart, beganMs: number): void {
     const last = this.#starts.at(-1)
-    if (last === undefined || this.#segmentOf(frame.lsn) > this.#segmentOf(last.lsn)) this.#starts.push(frame)
+    if (last !== undefined && this.#segmentOf(frame.lsn) <= this.#segmentOf(last.lsn)) return
+    const { chainBefore, firstSequence, generation, lsn } = frame
+    this.#starts.push({ lsn, generation, firstSequence, chainBefore, beganMs })
   }
 
   /** Forgets segments that begin before `lsn`. */
@@ -46,14 +61,29 @@ export class SegmentIndex {
   }
 
   /** The oldest run of segments whose every event is at or below `position`; null when there is none (X1). */
-  deletableThrough(position: Position): Deletion | null {
-    let deletion: Deletion | null = null
-    for (const next of this.#starts.slice(1)) {
+  deletableThrough(position: Position, wanted: DeletionWanted = all): Deletion | null {
+    const deletions = this.#deletions(position)
+    const kept = deletions.findIndex(
+      ({ beganMs }, at) => at >= wanted.countMax && beganMs > wanted.beganThroughMs,
+    )
+    const count = kept === -1 ? deletions.length : kept
+    return deletions[count - 1] ?? null
+  }
+
+  /** When each segment was begun that `deletableThrough` could name, oldest first. */
+  deletableSinceMs(position: Position): readonly number[] {
+    return this.#deletions(position).map(({ beganMs }) => beganMs)
+  }
+
+  /** For each segment that may go: the deletion that ends with it. */
+  #deletions(position: Position): readonly (Deletion & { readonly beganMs: number })[] {
+    const deletions = []
+    for (const [at, next] of this.#starts.slice(1).entries()) {
       const end = endBefore(next)
       if (end === null || !isAtOrBelow(end, position)) break
-      deletion = { lsn: next.lsn, position: end }
+      deletions.push({ lsn: next.lsn, position: end, beganMs: this.#starts[at]?.beganMs ?? 0 })
     }
-    return deletion
+    return deletions
   }
 
   /**

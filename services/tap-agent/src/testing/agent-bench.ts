@@ -22,6 +22,7 @@ import {
   openSegmentLogOn,
   type PublishedLength,
   type SegmentFaultPlan,
+  type SegmentFiles,
 } from '@blockferry/segment-log'
 import { decodeRecord, encodePositionReport, encodeStreamRequest } from '@blockferry/schemas'
 import { MemoryMedium, MemorySlotMedium, openControlSlots, openMemoryDevice } from '@blockferry/storage'
@@ -30,6 +31,7 @@ import { TapAgent } from '../agent/tap-agent.ts'
 import type { TapDisk } from '../disk/tap-disk.ts'
 import { localBell } from '../shipper/bell.ts'
 import { createShipper, type Shipper } from '../shipper/shipper.ts'
+import type { VolumeSpace } from '../spool/host-spool.ts'
 import type { Bell, ShipperListener } from '../shipper/shipper-ports.ts'
 import { applyEvent } from './disk-bench.ts'
 import { Life, World } from './world.ts'
@@ -58,6 +60,9 @@ export class AgentBench {
   readonly cluster: MemoryCluster
   readonly sizeBytes = 256 * KiB
   readonly spoolBytesMax: number
+  readonly volumeBytes: number
+  /** Taken of the volume by others. */
+  foreignBytes = 0
   readonly stampSlots = new MemorySlotMedium()
   readonly #media = new Map<string, Media>()
   readonly #outside = new Life()
@@ -80,11 +85,14 @@ export class AgentBench {
       readonly spoolBytesMax?: number
       /** Of all disks; without it each is alone. */
       readonly groupId?: string
+      /** Of the volume that all spools lie on; no limit when not given. */
+      readonly volumeBytes?: number
     },
   ) {
     this.world = new World(seed)
     this.#groupId = options.groupId ?? null
     this.spoolBytesMax = options.spoolBytesMax ?? 32 * MiB
+    this.volumeBytes = options.volumeBytes ?? Infinity
     this.cluster = new MemoryCluster({
       clock: this.world.clock(this.#outside),
       step: () => this.world.step(this.life),
@@ -179,7 +187,9 @@ export class AgentBench {
         openSlots: () =>
           openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB, whenLost: 'begin-anew' }),
         openSpool: async () => {
-          const files = faultySegmentFiles(spool.open(step), (operation) => this.spoolFault(operation))
+          const files = faultySegmentFiles(this.#onVolume(spool.open(step)), (operation) =>
+            this.spoolFault(operation),
+          )
           const opened = await openSegmentLogOn(files, { limits, random: world.random, published })
           const { log } = opened
           const [append, sync] = [log.append.bind(log), log.sync.bind(log)]
@@ -200,7 +210,31 @@ export class AgentBench {
     const clock = world.clock(life)
     const observer = { trouble: (diskId: string, error: unknown) => this.onTrouble(diskId, error) }
     const deps = { clock, random: world.random, bootId: 'boot-1', stamps, storageOf, observer }
-    return new TapAgent(deps, { disks, cutIntervalMs: 1_000 }, { shipper, bell })
+    const volume = this.volumeBytes === Infinity ? {} : { volume: () => this.#volume() }
+    return new TapAgent({ ...deps, ...volume }, { disks, cutIntervalMs: 1_000 }, { shipper, bell })
+  }
+
+  /** Segments that the spools hold now, in bytes. */
+  get spoolsBytes(): number {
+    return [...this.#media.values()].reduce((sum, { spool }) => sum + spool.usedBytes, 0)
+  }
+
+  /** The spools share one volume. */
+  #onVolume(files: SegmentFiles): SegmentFiles {
+    return {
+      ...files,
+      create: (name, byteLength) => {
+        const isFull = this.spoolsBytes + this.foreignBytes + byteLength > this.volumeBytes
+        if (isFull) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+        return files.create(name, byteLength)
+      },
+    }
+  }
+
+  async #volume(): Promise<VolumeSpace> {
+    await this.world.step(this.life)
+    const freeBytes = this.volumeBytes - this.spoolsBytes - this.foreignBytes
+    return { sizeBytes: this.volumeBytes, freeBytes }
   }
 
   /** As an agent before this one left the cluster. */

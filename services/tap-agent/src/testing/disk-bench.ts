@@ -19,6 +19,7 @@ import {
 import { type ControlRecord, decodeControlRecord, type ShipHint } from '../disk/control-record.ts'
 import type { DiskObserver, Minted, MintRequest, TapDiskDeps } from '../disk/disk-ports.ts'
 import { TapDisk } from '../disk/tap-disk.ts'
+import type { HostSpoolView } from '../spool/host-spool.ts'
 import { createFrameDecoder } from '../spool/frame.ts'
 import { Life, World } from './world.ts'
 
@@ -37,6 +38,8 @@ export interface BenchOptions {
   readonly slotsFail?: () => boolean
   /** Wraps the spool's files: failures, and tests that watch what happens to them. */
   readonly wrapSegments?: (files: SegmentFiles) => SegmentFiles
+  /** What the spools of all disks may take. */
+  readonly hostSpool?: HostSpoolView
   readonly world?: World
 }
 
@@ -181,6 +184,7 @@ export class DiskBench {
         }
         return opened
       },
+      ...(this.options.hostSpool === undefined ? {} : { hostSpool: this.options.hostSpool }),
       authority: { mint: (request) => this.#mint(request, step) },
       shipping: {
         attach: (attached) => {
