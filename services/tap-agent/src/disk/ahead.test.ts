@@ -180,6 +180,32 @@ describe('deleting segments (T3)', () => {
     expect((await bench.durableRecord()).evictedThrough?.sequence).toBe((kept[0]?.sequence ?? 0) - 1)
   })
 
+  test('has evictedThrough durable at the moment each segment goes, received or only acknowledged (T6, K1)', async () => {
+    for (const isReceived of [true, false]) {
+      const evictedAtRemoval: number[] = []
+      const bench: DiskBench = new DiskBench({
+        seed: 12,
+        spoolBytesMax: 8 * 512 * KiB,
+        wrapSegments: (files) => ({
+          ...files,
+          remove: async (name) => {
+            evictedAtRemoval.push((await bench.durableRecord()).evictedThrough?.sequence ?? 0)
+            await files.remove(name)
+          },
+        }),
+      })
+      const disk = await bench.openStreaming()
+      for (let tag = 1; tag <= 44; tag += 1) await bench.world.settle(write(disk, 0, pattern(64 * KiB, tag)))
+      const position = disk.status().position ?? expect.fail()
+      disk.shipped({ position, lsn: bench.publishedLsn() })
+      if (isReceived) disk.received(position)
+      await bench.world.settle(disk.tick())
+      const first = (await bench.stream())[0]?.sequence ?? expect.fail()
+      expect(first).toBeGreaterThan(1)
+      expect(new Set(evictedAtRemoval)).toEqual(new Set([first - 1]))
+    }
+  })
+
   test('takes nothing beyond the durable hint, where a restarted shipper reads on, whatever the target received', async () => {
     const bench = new DiskBench({ seed: 10 })
     const disk = await bench.openStreaming()
