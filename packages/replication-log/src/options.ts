@@ -39,7 +39,7 @@ export const kafkaClientOption = {
   kind: 'enum',
   values: kafkaClientNames,
   default: 'platformatic',
-  doc: 'The library that speaks to Kafka; both keep the same promises, the default needs less of the processor.',
+  doc: 'The library that speaks to Kafka; both keep the same promises (ADR 9).',
 } as const
 
 export const topicPartitionsOption = {
