@@ -73,6 +73,8 @@ export class TapAgent implements ShipperListener {
   readonly #stopping = new AbortController()
   readonly #kafkaCodes = new Map<number | null, string | null>([[null, 'KAFKA_UNREACHABLE']])
   readonly #partitions = new Map<string, number>()
+  /** What the target has of each disk: told also to those that are opened later. */
+  readonly #received = new Map<string, Position>()
   readonly #cuts: CutScheduler
   readonly hostSpool: HostSpool | null
   readonly groups: ReadonlyMap<string, CutGroup>
@@ -141,6 +143,8 @@ export class TapAgent implements ShipperListener {
       this.#disks.set(diskId, disk)
       this.#unserved.delete(diskId)
       disk.kafka(this.#kafkaCodeOf(diskId))
+      const received = this.#received.get(diskId)
+      if (received !== undefined) disk.received(received)
       this.#deps.observer?.diskOpened?.(diskId)
       return true
     } catch (error) {
@@ -240,6 +244,7 @@ export class TapAgent implements ShipperListener {
   }
 
   received(diskId: string, position: Position): void {
+    if (this.#options.disks.some((disk) => disk.diskId === diskId)) this.#received.set(diskId, position)
     this.#disks.get(diskId)?.received(position)
   }
 

@@ -103,3 +103,64 @@ test('a request of a target whose clock is behind is heard: it expires by that c
   })
   await bench.until(() => bench.disk('vda').status().position?.generation === 2, 'a new generation')
 })
+
+describe('what the target asked for, or received, before the disk was open', () => {
+  test.each(['resync', 'resend'] as const)('a %s is heard once the disk is there', async (kind) => {
+    const bench = await started(21)
+    await writeSome(bench, 'vda', 20)
+    await bench.untilShipped('vda')
+    await bench.kill()
+    const sent = bench.groups('vda').length
+    bench.sourceAway = true
+    await bench.start()
+    await bench.request({ kind, diskId: 'vda', expectedGeneration: 1, fromSequence: 5 })
+    await bench.world.settle(bench.world.clock(bench.life).sleep(5_000))
+    expect(bench.agent?.served.size).toBe(0)
+    bench.sourceAway = false
+    if (kind === 'resync') {
+      await bench.until(
+        () => bench.agent?.served.get('vda')?.status().position?.generation === 2,
+        'generation 2',
+      )
+    } else {
+      await bench.until(
+        () =>
+          bench
+            .groups('vda')
+            .slice(sent)
+            .some(({ resend }) => resend),
+        'a re-send',
+      )
+    }
+    await bench.untilStreaming('vda')
+    await bench.untilShipped('vda')
+  })
+
+  test('a request that expired meanwhile is not', async () => {
+    const bench = await started(22)
+    await bench.kill()
+    const nowMs = 1_700_000_000_000 + bench.world.nowMs
+    const request = { kind: 'resync', diskId: 'vda', expectedGeneration: 1, fromSequence: 1 } as const
+    bench.sourceAway = true
+    await bench.start()
+    await bench.request({ ...request, createdAtMs: nowMs, expiresAtMs: nowMs + 3_000 })
+    await bench.world.settle(bench.world.clock(bench.life).sleep(5_000))
+    bench.sourceAway = false
+    await bench.until(() => bench.agent?.served.size === 1, 'served')
+    await bench.world.settle(bench.world.clock(bench.life).sleep(5_000))
+    expect(bench.disk('vda').status()).toMatchObject({ state: 'STREAMING', position: { generation: 1 } })
+  })
+
+  test('its received position is known at once', async () => {
+    const bench = await started(23)
+    const { position } = bench.disk('vda').status()
+    await bench.kill()
+    bench.sourceAway = true
+    await bench.start()
+    await bench.report({ diskId: 'vda', received: position })
+    await bench.world.settle(bench.world.clock(bench.life).sleep(5_000))
+    bench.sourceAway = false
+    await bench.until(() => bench.agent?.served.size === 1, 'served')
+    expect(bench.disk('vda').status().received).toEqual(position)
+  })
+})

@@ -18,6 +18,8 @@ import { SiteWatch } from './site-watch.ts'
 
 /** Request ids remembered against repetition; older ones are held off by expiry and generation. */
 const requestIdsMax = 1024
+/** Requests kept for disks that are not open yet; the oldest gives way, and whoever asked asks again. */
+const waitingRequestsMax = 1024
 
 export interface Attachment {
   readonly diskId: string
@@ -52,6 +54,7 @@ class ShipperImplementation implements Shipper {
   readonly #partitions = new Map<string, number>()
   readonly #scratch = new Map<number, Buffer>()
   readonly #seenRequests = new Set<string>()
+  readonly #waitingRequests = new Map<string, StreamRequest>()
   readonly #running: Promise<void>[] = []
   #statuses: readonly DiskStatus[] = []
 
@@ -109,6 +112,7 @@ class ShipperImplementation implements Shipper {
 
   beat(statuses: readonly DiskStatus[], stamp: Stamp): void {
     this.#statuses = statuses
+    for (const request of [...this.#waitingRequests.values()]) this.#requested(request)
     const key = Buffer.from(this.#options.agentId)
     for (const lane of this.#lanes.values()) {
       if (lane.diskIds.length === 0) continue
@@ -153,21 +157,38 @@ class ShipperImplementation implements Shipper {
     }
   }
 
-  /** Idempotent by id; what is expired or about an older generation is ignored (T3, T6). */
+  /**
+   * Idempotent by id; what is expired or about an older generation is ignored (T3, T6). The topic is read before the
+   * disks are open: a request waits for its disk, which may take as long as its storage is away.
+   */
   #requested(request: StreamRequest): void {
     const { diskId, expectedGeneration, expiresAtMs, fromSequence, kind, requestId } = request
+    this.#waitingRequests.delete(requestId)
     // It expires by the clock of the target that wrote it.
     const targetNowMs = this.#deps.clock.wallMs() + (this.#facts.skew?.estimateMs ?? 0)
     if (this.#seenRequests.has(requestId) || expiresAtMs <= targetNowMs) return
+    const status = this.#statuses.find((each) => each.diskId === diskId)
+    const lane = this.#lanes.get(this.#partitions.get(diskId) ?? -1)
+    const isAnswerable = status !== undefined && (kind === 'resync' || lane?.feed(diskId) !== undefined)
+    if (!isAnswerable) {
+      this.#keepWaiting(request)
+      return
+    }
     this.#remember(requestId)
-    const generation = this.#statuses.find((status) => status.diskId === diskId)?.position?.generation ?? 0
-    if (expectedGeneration < generation) return
+    if (expectedGeneration < (status.position?.generation ?? 0)) return
     if (kind === 'resync') {
       this.#deps.listener.resync(diskId, { expectedGeneration, code: 'RESYNC_REQUESTED' })
       return
     }
-    const lane = this.#lanes.get(this.#partitions.get(diskId) ?? -1)
     lane?.resend({ diskId, generation: expectedGeneration, fromSequence })
+  }
+
+  #keepWaiting(request: StreamRequest): void {
+    this.#waitingRequests.set(request.requestId, request)
+    const [oldest] = this.#waitingRequests.keys()
+    if (this.#waitingRequests.size > waitingRequestsMax && oldest !== undefined) {
+      this.#waitingRequests.delete(oldest)
+    }
   }
 
   #remember(requestId: string): void {

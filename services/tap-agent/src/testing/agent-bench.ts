@@ -6,7 +6,7 @@ import {
   type StreamRequest,
   type WriteGroup,
 } from '@blockferry/disk-stream'
-import { assert, KiB, MiB } from '@blockferry/runtime'
+import { assert, Fault, KiB, MiB } from '@blockferry/runtime'
 import {
   MemoryCluster,
   type OutgoingRecord,
@@ -61,6 +61,8 @@ export class AgentBench {
   readonly sizeBytes = 256 * KiB
   readonly spoolBytesMax: number
   readonly volumeBytes: number
+  /** True while no source can be opened. */
+  sourceAway = false
   /** Taken of the volume by others. */
   foreignBytes = 0
   readonly stampSlots = new MemorySlotMedium()
@@ -183,7 +185,10 @@ export class AgentBench {
       const { disk, slots, spool } = this.media(diskId)
       const published = link.published(diskId)
       return {
-        openDevice: async () => openMemoryDevice({ sizeBytes: this.sizeBytes, medium: disk, step }),
+        openDevice: async () => {
+          if (this.sourceAway) throw new Fault('SOURCE_MISSING', 'no such source')
+          return openMemoryDevice({ sizeBytes: this.sizeBytes, medium: disk, step })
+        },
         openSlots: () =>
           openControlSlots({ file: slots.open(step), slotBytes: 8 * KiB, whenLost: 'begin-anew' }),
         openSpool: async () => {
@@ -250,14 +255,25 @@ export class AgentBench {
     return media
   }
 
+  /** As its newest descriptor says. */
+  kafkaPartitionOf(diskId: string): number {
+    const kafkaPartitions = this.cluster
+      .records({ topic: topicNames.disks, kafkaPartition: 0 })
+      .map(({ value }) => decodeRecord(value))
+      .flatMap((each) =>
+        each.kind === 'DiskDescriptor' && each.record.diskId === diskId ? [each.record.kafkaPartition] : [],
+      )
+    return kafkaPartitions.at(-1) ?? fail()
+  }
+
   disk(diskId: string): TapDisk {
     const disk = this.agent?.served.get(diskId)
     assert(disk !== undefined, 'the disk is served')
     return disk
   }
 
-  async until(condition: () => boolean, what: string): Promise<void> {
-    await this.world.until(condition, what)
+  async until(condition: () => boolean, what: string, decisionsMax?: number): Promise<void> {
+    await this.world.until(condition, what, decisionsMax)
   }
 
   async untilStreaming(diskId: string): Promise<void> {
