@@ -15,6 +15,7 @@ export async function startWan(config: WanConfig, logger: Logger): Promise<Runni
   const clock = systemClock
   const metrics = createMetrics('wan')
   const carried = metrics.counter('wan_carried_bytes_total', 'Bytes carried over the link.', ['direction'])
+  const waiting = metrics.gauge('wan_waiting_bytes', 'Bytes that wait at the link.', ['direction'])
   const link = new Link(clock, { up: true, bytesPerSecond: config.bytesPerSecond, latencyMs: 0 })
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   const proxy = await openWanProxy({
@@ -23,6 +24,7 @@ export async function startWan(config: WanConfig, logger: Logger): Promise<Runni
     listen: config.listen,
     target: config.target,
     onBytes: (direction, byteLength) => carried.inc({ direction }, byteLength),
+    onWaiting: (direction, deltaBytes) => waiting.inc({ direction }, deltaBytes),
     onFailure: fail,
   })
   const app = await createHttpEdge({

@@ -20,6 +20,8 @@ export interface ProxyDeps {
   readonly link: Link
   readonly target: Address
   readonly onBytes: (direction: Direction, byteLength: number) => void
+  /** So many bytes more, or fewer, wait at the link (W2). */
+  readonly onWaiting: (direction: Direction, deltaBytes: number) => void
 }
 
 /** Carries one accepted client over the link until both directions have ended or either side failed. */
@@ -64,7 +66,12 @@ interface Carriage {
 async function carry(carriage: Carriage): Promise<void> {
   const { deps, direction, signal, to } = carriage
   const queue = new PieceQueue(queuedBytesMax, signal)
-  const reading = readInto(queue, carriage)
+  let waitingBytes = 0
+  const waiting = (deltaBytes: number): void => {
+    waitingBytes += deltaBytes
+    deps.onWaiting(direction, deltaBytes)
+  }
+  const reading = readInto(queue, carriage, waiting)
   for (;;) {
     const piece = await queue.next()
     if (piece === null) break
@@ -75,20 +82,27 @@ async function carry(carriage: Carriage): Promise<void> {
       signal,
     })
     if (signal.aborted) break
+    waiting(-piece.data.byteLength)
     deps.onBytes(direction, piece.data.byteLength)
     if (!to.write(piece.data)) await drained(to, signal)
   }
   await reading
+  waiting(-waitingBytes)
   await deps.link.whenUp(signal)
   if (!signal.aborted) to.end()
 }
 
-async function readInto(queue: PieceQueue, carriage: Carriage): Promise<void> {
+async function readInto(
+  queue: PieceQueue,
+  carriage: Carriage,
+  waiting: (deltaBytes: number) => void,
+): Promise<void> {
   const { deps, from, signal } = carriage
   try {
     for await (const chunk of from) {
       const data = chunk as Buffer
       const enteredAtMs = deps.clock.monotonicMs()
+      waiting(data.byteLength)
       for (let at = 0; at < data.byteLength; at += pieceBytesMax) {
         queue.push({ data: data.subarray(at, at + pieceBytesMax), enteredAtMs })
       }
