@@ -112,7 +112,9 @@ class ShipperImplementation implements Shipper {
 
   beat(statuses: readonly DiskStatus[], stamp: Stamp): void {
     this.#statuses = statuses
-    for (const request of [...this.#waitingRequests.values()]) this.#requested(request)
+    // A list of its own: what goes on waiting is put at the map's end while this goes through it.
+    const waiting = [...this.#waitingRequests.values()]
+    for (const request of waiting) this.#requested(request)
     const key = Buffer.from(this.#options.agentId)
     for (const lane of this.#lanes.values()) {
       if (lane.diskIds.length === 0) continue

@@ -1,11 +1,4 @@
-import {
-  type Generation,
-  initialChain,
-  type Position,
-  type PositionReport,
-  type StreamRequest,
-  type WriteGroup,
-} from '@blockferry/disk-stream'
+import { type PositionReport, type StreamRequest, type WriteGroup } from '@blockferry/disk-stream'
 import { assert, Fault, KiB, MiB } from '@blockferry/runtime'
 import {
   MemoryCluster,
@@ -33,7 +26,7 @@ import { localBell } from '../shipper/bell.ts'
 import { createShipper, type Shipper } from '../shipper/shipper.ts'
 import type { VolumeSpace } from '../spool/host-spool.ts'
 import type { Bell, ShipperListener } from '../shipper/shipper-ports.ts'
-import { applyEvent } from './disk-bench.ts'
+import { type Replayed, replayGroups } from './replay-groups.ts'
 import { Life, World } from './world.ts'
 
 const segmentBytes = 512 * KiB
@@ -312,43 +305,9 @@ export class AgentBench {
     return groups
   }
 
-  /** What a target holds that drops duplicates by number, and stops where a number or a chain does not join. */
-  replay(diskId: string): {
-    readonly image: Buffer
-    readonly end: Position | null
-    readonly duplicates: number
-  } {
-    const image = Buffer.alloc(this.sizeBytes, 0xee)
-    let end: Position | null = null
-    let duplicates = 0
-    for (const group of this.groups(diskId)) {
-      const { firstSequence, generation } = group
-      if (end === null || generation.number > end.generation) {
-        assert(firstSequence === 1, 'a generation is shipped from its first event on')
-        end = beginningOf(generation)
-      }
-      if (generation.number < end.generation || firstSequence <= end.sequence) {
-        duplicates += 1
-        if (firstSequence + group.events.length - 1 <= end.sequence) continue
-      }
-      end = this.#applyGroup(image, group, end)
-    }
-    return { image, end, duplicates }
-  }
-
-  #applyGroup(image: Buffer, group: WriteGroup, end: Position): Position {
-    const { events, firstSequence, generation, payload } = group
-    assert(firstSequence <= end.sequence + 1, `no gap: ${firstSequence} after ${end.sequence}`)
-    if (firstSequence === end.sequence + 1) assert(group.chainBefore === end.chain, 'chains join')
-    let at = 0
-    for (const [index, event] of events.entries()) {
-      const byteLength = event.kind === 'write' ? event.byteLength : 0
-      const isNew = firstSequence + index > end.sequence
-      if (isNew) applyEvent(image, event, payload.subarray(at, at + byteLength))
-      at += byteLength
-    }
-    const sequence = firstSequence + events.length - 1
-    return { generation: generation.number, generationId: generation.id, sequence, chain: group.chainAfter }
+  /** What a target makes of the disk's groups. */
+  replay(diskId: string): Replayed {
+    return replayGroups(this.groups(diskId), Buffer.alloc(this.sizeBytes, 0xee))
   }
 
   source(diskId: string): Buffer {
@@ -406,9 +365,4 @@ export class AgentBench {
     const target = { topic: remoteTopic('site-b', topic), kafkaPartition: 0 }
     await this.world.settle(client.produce({ ...target, records }))
   }
-}
-
-function beginningOf(generation: Generation): Position {
-  const { id, number } = generation
-  return { generation: number, generationId: id, sequence: 0, chain: initialChain(id) }
 }
