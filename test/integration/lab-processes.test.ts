@@ -9,6 +9,7 @@ import { KiB } from '@blockferry/runtime'
 import { connectReplicationLog, type ReplicationLog } from '@blockferry/replication-log'
 import { readCounter, waitFor } from '@blockferry/cli'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { alterTopic } from '../support/kafka-tool.ts'
 import { describeWith, requireKafka } from '../support/requirements.ts'
 import type { LabReady } from '../../cli/src/lab/ready.ts'
 
@@ -111,6 +112,12 @@ async function awaitArrival(): Promise<void> {
   })
 }
 
+/** As ready.json tells it now. */
+function currentPid(name: string): number {
+  const current = JSON.parse(readFileSync(join(directory, 'ready.json'), 'utf8')) as LabReady
+  return current.processes[name]?.pid ?? 0
+}
+
 async function setLink(link: object): Promise<void> {
   const http = ready.processes['wan']?.http
   const headers = { 'content-type': 'application/json' }
@@ -187,18 +194,32 @@ describeWith([requireKafka], 'the lab without its services', () => {
   test.each(['wan', 'mirror', 'kafka-b', 'kafka-a'])(
     'restarts %s after kill -9 and says so; the next record still arrives',
     async (name) => {
-      const current = JSON.parse(readFileSync(join(directory, 'ready.json'), 'utf8')) as LabReady
-      const before = current.processes[name]?.pid ?? 0
+      const before = currentPid(name)
       const seen = lab.events.length
       process.kill(before, 'SIGKILL')
       const after = await lab.restarted(name, seen)
       expect(after).not.toBe(before)
       await send()
       await awaitArrival()
-      const now = JSON.parse(readFileSync(join(directory, 'ready.json'), 'utf8')) as LabReady
-      expect(now.processes[name]?.pid).toBe(after)
+      expect(currentPid(name)).toBe(after)
     },
   )
+
+  test('restarts a MirrorMaker whose task FAILED while its process stayed up (K7)', async () => {
+    const broker = ready.sites['site-b']?.kafka ?? ''
+    const limit = (value: string) =>
+      alterTopic(broker, 'site-a.updates', { name: 'max.message.bytes', value })
+    const before = currentPid('mirror')
+    const seen = lab.events.length
+    await limit('1000')
+    await send(32 * KiB)
+    const after = await lab.restarted('mirror', seen)
+    // In time for the new one, which would fail over the same record.
+    await limit('8388608')
+    expect(after).not.toBe(before)
+    expect(lab.log.join('\n')).toMatch(/site-a->site-b task-MirrorSourceConnector-\d+: .*Exception/)
+    await awaitArrival()
+  })
 
   test('shows each flow and what it is behind', async () => {
     const answer = await fetch(`${ready.supervisor.http}/v1/mirror`)
