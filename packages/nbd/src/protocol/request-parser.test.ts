@@ -81,6 +81,21 @@ test('a payload that arrives in one chunk is a view into it, never a copy', () =
   expect(memory).toBe(chunk.buffer)
 })
 
+test('a write of no bytes that had to wait is taken at resume, though its header ended the chunk (P3)', () => {
+  const request = { commandFlags: 0, type: 1, cookieHigh: 0, cookieLow: 7, byteOffset: 0, byteLength: 0 }
+  const accepted: RequestHeader[] = []
+  let asked = 0
+  const parser = new RequestParser({
+    admit: () => (asked++ === 0 ? 'wait' : 'take'),
+    accept: (taken) => accepted.push(taken),
+    rejectMagic: () => expect.unreachable(),
+  })
+  parser.push(encodeRequestHeader(request))
+  parser.resume()
+  expect(accepted).toEqual([request])
+  expect(parser.midRequest).toBe(false)
+})
+
 test('half a request counts as being in the middle of one; a whole one does not', () => {
   const request = { commandFlags: 0, type: 1, cookieHigh: 0, cookieLow: 7, byteOffset: 0, byteLength: 100 }
   const bytes = Buffer.concat([encodeRequestHeader(request), payloadOf(request)])

@@ -91,9 +91,15 @@ export class RequestParser {
       if (this.#skipBytes > 0) this.#skip()
       else if (this.#payload !== null) this.#fillPayload()
       else this.#readHeader()
-      if (this.#chunk !== null && this.#at >= this.#chunk.length) this.#chunk = null
+      if (this.#chunk !== null && this.#at >= this.#chunk.length) this.#drop()
     }
-    if (this.#state === 'stopped') this.#chunk = null
+    if (this.#state === 'stopped') this.#drop()
+  }
+
+  /** With its place: a request decided later must not be measured from it. */
+  #drop(): void {
+    this.#chunk = null
+    this.#at = 0
   }
 
   #readHeader(): void {
