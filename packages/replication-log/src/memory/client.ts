@@ -127,6 +127,10 @@ export class MemoryClient implements ReplicationLog {
     return membership
   }
 
+  get isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return
     this.#closing.abort(fault('LOG_CLOSED', 'the client was closed'))

@@ -95,6 +95,11 @@ export class MemoryCluster {
     return this.#failures.get(partitionKey(partition))?.shift()
   }
 
+  /** Clients of that id that are connected and not closed. */
+  openClients(clientId: string): number {
+    return [...(this.#clients.get(clientId) ?? [])].filter((client) => !client.isClosed).length
+  }
+
   /** kill -9 of a client's process, seen from the cluster: its handles end, its group membership expires. */
   async crashClient(clientId: string): Promise<void> {
     const clients = this.#clients.get(clientId) ?? new Set()

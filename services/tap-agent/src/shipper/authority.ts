@@ -42,8 +42,8 @@ export class Authority {
 
   async #mint(request: MintRequest): Promise<Minted> {
     const { facts, link, signal, watch } = this.#parts
-    const client = await link.client()
-    await watch.caughtUp(client, signal)
+    await using lent = await link.borrow()
+    await watch.caughtUp(lent.log, signal)
     const generation = this.#generationFor(request)
     const descriptor = this.#descriptorFor(request, generation)
     const { diskId } = request
@@ -57,9 +57,9 @@ export class Authority {
       { key: Buffer.from(diskId), value: encodeDiskDescriptor(descriptor) },
     ]
     try {
-      await client.produce({ topic: topicNames.disks, kafkaPartition: 0, records }, signal)
+      await lent.log.produce({ topic: topicNames.disks, kafkaPartition: 0, records }, signal)
     } catch (error) {
-      await link.discard(client)
+      link.retire(lent.log)
       throw error
     }
     facts.sawDescriptor(descriptor)

@@ -7,14 +7,27 @@ import type { ShipperDeps, ShipperOptions } from './shipper-ports.ts'
 export const backOffMsMin = 100
 export const backOffMsMax = 5_000
 
+/** A client that its holder may use until it gives it back. */
+export interface LentClient extends AsyncDisposable {
+  readonly log: ReplicationLog
+}
+
 /**
- * The one client of this process for Kafka of its site: made when first needed, thrown away and made anew
- * after an error (K6), with every topic ensured before it is handed out (K3).
+ * The client of this process for Kafka of its site: one for all lanes, made when first needed, made anew after an
+ * error (K6), with every topic ensured before it is lent (K3).
+ *
+ * Invariant KL1: a client is closed when the last of its borrowers gave it back, not when one of them met an error:
+ * what goes wrong at one partition ends no produce of another.
+ * Invariant KL2: so there are at most as many clients as borrowers, one per lane and two besides.
  */
 export class KafkaLink {
   readonly #deps: ShipperDeps
   readonly #options: ShipperOptions
   #client: Promise<ReplicationLog> | null = null
+  /** Open clients, and how many use each. */
+  readonly #borrowers = new Map<ReplicationLog, number>()
+  /** The one that is lent to whoever asks next. */
+  #current: ReplicationLog | null = null
   /** The client that is being made ready: closing it ends its waits. */
   #opening: ReplicationLog | null = null
   #closed = false
@@ -24,26 +37,48 @@ export class KafkaLink {
     this.#options = options
   }
 
-  client(): Promise<ReplicationLog> {
-    this.#client ??= this.#connect()
-    return this.#client
+  /** @throws what connecting throws; whoever asks again tries again */
+  async borrow(): Promise<LentClient> {
+    for (;;) {
+      this.#client ??= this.#connect()
+      const log = await this.#client
+      // Another borrower may have met an error of it in the meantime.
+      if (this.#current !== log) continue
+      this.#borrowers.set(log, (this.#borrowers.get(log) ?? 0) + 1)
+      return { log, [Symbol.asyncDispose]: () => this.#giveBack(log) }
+    }
   }
 
-  /** Throws the client away after an error of its; another caller may have done so already. */
-  async discard(client: ReplicationLog): Promise<void> {
-    const current = this.#client
-    if (current === null || (await settled(current)) !== client) return
-    if (this.#client === current) this.#client = null
-    await client.close()
+  /** False once somebody met an error of the client: give it back. */
+  isCurrent(log: ReplicationLog): boolean {
+    return this.#current === log
+  }
+
+  /** After an error of the client: the next to ask gets a new one (KL1). */
+  retire(log: ReplicationLog): void {
+    if (this.#current !== log) return
+    this.#current = null
+    this.#client = null
+  }
+
+  async #giveBack(log: ReplicationLog): Promise<void> {
+    const left = (this.#borrowers.get(log) ?? 0) - 1
+    // Closed with the link while it was lent.
+    if (left < 0) return
+    this.#borrowers.set(log, left)
+    if (left > 0 || this.#current === log) return
+    this.#borrowers.delete(log)
+    await log.close()
   }
 
   async close(): Promise<void> {
     this.#closed = true
     await this.#opening?.close()
-    const current = this.#client
     this.#client = null
-    const client = current === null ? null : await settled(current)
-    await client?.close()
+    this.#current = null
+    const open = [...this.#borrowers.keys()]
+    this.#borrowers.clear()
+    await Promise.all(open.map((log) => log.close()))
   }
 
   async #connect(): Promise<ReplicationLog> {
@@ -54,6 +89,9 @@ export class KafkaLink {
       if (this.#closed) throw fault('KAFKA_UNREACHABLE', 'the agent is stopping')
       const { partitions, peerSite, site } = this.#options
       await client.ensureTopics(siteTopicSpecs({ site, peerSite, partitions }))
+      if (this.#closed) throw fault('KAFKA_UNREACHABLE', 'the agent is stopping')
+      this.#current = client
+      this.#borrowers.set(client, 0)
       return client
     } catch (error) {
       this.#client = null
@@ -62,14 +100,6 @@ export class KafkaLink {
     } finally {
       this.#opening = null
     }
-  }
-}
-
-async function settled(client: Promise<ReplicationLog>): Promise<ReplicationLog | null> {
-  try {
-    return await client
-  } catch {
-    return null
   }
 }
 
@@ -97,6 +127,6 @@ export class BackOff {
 export function linkCodeOf(error: unknown): string {
   if (error instanceof AssertionError) throw error
   const code = codeOf(error)
-  // LOG_CLOSED: another loop met the trouble first and threw the shared client away.
+  // LOG_CLOSED: the link was closed under its borrower, at the end of the agent.
   return code === 'UNKNOWN' || code === 'LOG_CLOSED' ? 'KAFKA_UNREACHABLE' : code
 }

@@ -135,7 +135,7 @@ export class PartitionLane {
     this.#heartbeat = null
     if (groups.length === 0 && heartbeat === null) return
     try {
-      const client = await this.#link.client()
+      await using lent = await this.#link.borrow()
       try {
         const records: OutgoingRecord[] = groups.map(({ diskId, value }) => ({
           key: Buffer.from(diskId),
@@ -143,9 +143,9 @@ export class PartitionLane {
         }))
         if (heartbeat !== null) records.push({ key: heartbeat.key, value: heartbeat.encode() })
         const { kafkaPartition } = this
-        await client.produce({ topic: topicNames.writes, kafkaPartition, records }, signal)
+        await lent.log.produce({ topic: topicNames.writes, kafkaPartition, records }, signal)
       } catch (error) {
-        await this.#link.discard(client)
+        this.#link.retire(lent.log)
         throw error
       }
       this.#confirm(groups)

@@ -67,8 +67,8 @@ export class SiteWatch {
     const backOff = new BackOff(this.#deps.clock)
     while (!signal.aborted) {
       try {
-        const client = await this.#link.client()
-        await this.#follow(client, signal, () => backOff.reset())
+        await using lent = await this.#link.borrow()
+        await this.#follow(lent.log, signal, () => backOff.reset())
       } catch (error) {
         const code = linkCodeOf(error)
         if (signal.aborted) return
@@ -82,7 +82,7 @@ export class SiteWatch {
 
   async #follow(client: ReplicationLog, signal: AbortSignal, onAnswer: () => void): Promise<void> {
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && this.#link.isCurrent(client)) {
         const positions = await this.#positions(client)
         const request = { positions, waitMsMax: fetchWaitMsMax, partitionBytesMax, bytesMax: fetchBytesMax }
         const outcomes = await client.fetch(request, signal)
@@ -91,7 +91,7 @@ export class SiteWatch {
         this.#deps.listener.kafka(null, this.#unreadable.size === 0 ? null : 'FACTS_UNREADABLE')
       }
     } catch (error) {
-      await this.#link.discard(client)
+      this.#link.retire(client)
       throw error
     }
   }
