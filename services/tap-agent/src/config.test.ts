@@ -1,3 +1,5 @@
+import { rangeLockOutstandingMax } from '@blockferry/disk-stream'
+import { InFlightBudget, requestBytesMin } from '@blockferry/nbd'
 import { ConfigFault, parseConfig } from '@blockferry/runtime/service'
 import { describe, expect, test } from 'vitest'
 import { options, rules } from './config.ts'
@@ -57,4 +59,16 @@ describe('the configuration of the tap agent', () => {
   test('refuses a site name that topics cannot have', () => {
     expect(faultsOf({ BLOCKFERRY_SITE: 'site a' })).toHaveLength(1)
   })
+})
+
+/** The lane's request, the full sync's extent, and the read-backs of writes that failed. */
+const otherHoldersMax = 16
+
+test('however large the in-flight budget may be set, one disk’s requests fit its extent lock (T1, G9)', () => {
+  const budget = new InFlightBudget(options.nbdInFlightBytesMax.max)
+  const account = { usedBytes: 0 }
+  let requests = 0
+  while (budget.tryAdmit(account, requestBytesMin) === 'share') requests += 1
+  expect(requests).toBeGreaterThan(1_000)
+  expect(requests + otherHoldersMax).toBeLessThan(rangeLockOutstandingMax)
 })

@@ -55,7 +55,8 @@ export const options = defineOptions({
     kind: 'integer',
     default: 32 * MiB,
     min: 32 * MiB,
-    max: 1 * GiB,
+    // A request counts 4 KiB at least, and a disk's extent lock has a limit of its own.
+    max: 256 * MiB,
     unit: 'bytes',
     doc: 'Payload in flight over all connections; at the limit sockets are not read.',
   },

@@ -8,7 +8,7 @@ import type { NbdAllocation } from './nbd-export.ts'
 import type { NbdCommandName, NbdObserver, NbdRequestDone } from './nbd-observer.ts'
 
 /** Bytes a request without much payload counts against the budget, which so bounds their number too. */
-const requestBytesMin = 4096
+export const requestBytesMin = 4096
 
 const commandNames: readonly NbdCommandName[] = [
   'READ',
