@@ -2,14 +2,14 @@ import { connectReplicationLog, siteTopicSpecs } from '@blockferry/replication-l
 import {
   createHttpEdge,
   createMetrics,
-  type HttpEdge,
   type RunningService,
   type ServiceContext,
+  startLoop,
   systemClock,
   systemRandom,
 } from '@blockferry/runtime/service'
 import { packPayload } from '@blockferry/schemas'
-import { type Aggregator, createAggregator } from './aggregator.ts'
+import { createAggregator } from './aggregator.ts'
 import type { AggregatorConfig } from './config.ts'
 import { defaultAggregatorOptions } from './defaults.ts'
 import { servePartitions } from './http/partitions-route.ts'
@@ -46,7 +46,15 @@ export async function startAggregator(
   servePartitions(edge, () => aggregator.status)
   const http = await edge.listen(config.httpListen)
   logger.info({ event: 'listening', http }, `listening on ${http}`)
-  return run({ aggregator, edge, metrics })
+  const running = startLoop((signal) => aggregator.run(signal))
+  return {
+    failed: running.failed,
+    async [Symbol.asyncDispose]() {
+      await running.stop()
+      await edge.close()
+      metrics[Symbol.dispose]()
+    },
+  }
 }
 
 async function connectLog(config: AggregatorConfig): ReturnType<typeof connectReplicationLog> {
@@ -74,26 +82,5 @@ function optionsOf(config: AggregatorConfig): AggregatorOptions {
     foldingBytesMax: config.foldingBytesMax,
     queuedBytesMax: config.queuedBytesMax,
     fetchBytesMax: config.fetchBytesMax,
-  }
-}
-
-/** Runs the aggregator until it is disposed of; `failed` rejects if it breaks. */
-function run(parts: {
-  readonly aggregator: Aggregator
-  readonly edge: HttpEdge
-  readonly metrics: Disposable
-}): RunningService {
-  const stop = new AbortController()
-  const running = parts.aggregator.run(stop.signal)
-  const { promise: failed, reject } = Promise.withResolvers<never>()
-  running.catch(reject)
-  return {
-    failed,
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await running
-      await parts.edge.close()
-      parts.metrics[Symbol.dispose]()
-    },
   }
 }

@@ -6,6 +6,7 @@ import {
   type Logger,
   type RunningService,
   type ServiceContext,
+  startLoop,
   systemClock,
   systemRandom,
   waitForRepair,
@@ -20,7 +21,7 @@ import {
   probeDirectory,
   slotAlignmentBytes,
 } from '@blockferry/storage'
-import { type Applier, createApplier } from './applier.ts'
+import { createApplier } from './applier.ts'
 import { type ApplierConfig, targetPaths } from './config.ts'
 import { serveApplier, statusOfFault } from './http/serve-applier.ts'
 import { applierReadiness } from './http/readiness.ts'
@@ -61,7 +62,7 @@ export async function startApplier(
     { event: 'listening', http, lag: `${http.replace(/^http/, 'ws')}/v1/lag` },
     `listening on ${http}`,
   )
-  const running = run(applier)
+  const running = startLoop((signal) => applier.run(signal))
   return {
     failed: running.failed,
     [Symbol.asyncDispose]: async () => {
@@ -125,18 +126,4 @@ function optionsOf(config: ApplierConfig): Partial<ApplierOptions> {
 function topicsOf(config: ApplierConfig): ReturnType<typeof siteTopicSpecs> {
   const { site, peerSite, topicPartitions: partitions } = config
   return siteTopicSpecs({ site, peerSite, partitions })
-}
-
-function run(applier: Applier): { readonly failed: Promise<never>; readonly stop: () => Promise<void> } {
-  const stopping = new AbortController()
-  const running = applier.run(stopping.signal)
-  const { promise: failed, reject } = Promise.withResolvers<never>()
-  running.catch(reject)
-  return {
-    failed,
-    stop: async () => {
-      stopping.abort()
-      await running
-    },
-  }
 }

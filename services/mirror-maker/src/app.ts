@@ -8,6 +8,7 @@ import {
   type Logger,
   type RunningService,
   type ServiceContext,
+  startLoop,
   systemClock,
 } from '@blockferry/runtime/service'
 import { connectReplicationLog } from '@blockferry/replication-log'
@@ -68,11 +69,9 @@ export async function startMirrorMaker(
   const http = await edge.listen(config.httpListen)
   stack.defer(async () => edge.close())
   logger.info({ event: 'listening', http }, `listening on ${http}`)
-  const running = run(supervisor, async () => {
-    // First of all: what waits for an answer over a link that is cut ends with its client.
-    await Promise.all([source.close(), target.close()])
-  })
-  stack.defer(running.stop)
+  const running = startLoop((signal) => supervisor.run(signal))
+  // What waits for an answer over a link that is cut ends with its client.
+  stack.defer(() => running.stop(async () => void (await Promise.all([source.close(), target.close()]))))
   const owned = stack.move()
   return { failed: running.failed, [Symbol.asyncDispose]: async () => owned.disposeAsync() }
 }
@@ -101,21 +100,4 @@ function mirrorSpec(config: MirrorMakerConfig, directory: string): ChildSpec {
 function logJvmLine(logger: Logger, line: string): void {
   const { isHarmless, level, text } = readJvmLine(line)
   logger[isHarmless ? 'debug' : level]({ event: 'jvm', process: 'mirror' }, text)
-}
-
-function run(
-  supervisor: MirrorSupervisor,
-  closeLogs: () => Promise<void>,
-): { readonly failed: Promise<never>; readonly stop: () => Promise<void> } {
-  const stopping = new AbortController()
-  const running = supervisor.run(stopping.signal)
-  const { promise: failed, reject } = Promise.withResolvers<never>()
-  running.catch(reject)
-  return {
-    failed,
-    stop: async () => {
-      stopping.abort()
-      await Promise.all([running, closeLogs()])
-    },
-  }
 }
