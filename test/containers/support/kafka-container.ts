@@ -24,6 +24,9 @@ export function kafkaSettings(listener: { readonly port: number; readonly advert
     KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: '1',
     KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: '1',
     KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: '1',
+    // The default of 128 MiB is half of that heap in one piece: a broker that reloads its logs at times finds no room.
+    KAFKA_LOG_CLEANER_THREADS: '1',
+    KAFKA_LOG_CLEANER_DEDUPE_BUFFER_SIZE: '8388608',
   }
 }
 
@@ -62,7 +65,15 @@ export class KafkaContainer implements MortalBroker {
       await log.describeTopic('start-probe')
       return true
     }
-    await waitFor(answers, { what: 'the broker in the container to answer', deadlineMs: 120_000 })
+    const explain = () => this.#explain()
+    await waitFor(answers, { what: 'the broker in the container to answer', deadlineMs: 120_000, explain })
+  }
+
+  async #explain(): Promise<string> {
+    const container = await this.#handle()
+    const { State } = await container.inspect()
+    const lines = await container.logs({ stdout: true, stderr: true, tail: 40 })
+    return `${JSON.stringify(State)}\n${lines.toString('utf8').replaceAll(/[^\n\x20-\x7e]/g, '')}`
   }
 
   async #handle() {
