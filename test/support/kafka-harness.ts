@@ -22,8 +22,8 @@ export function kafkaHarness(parts: {
   const { broker, kafkaClient, proxy } = parts
   const target = { brokers: [`127.0.0.1:${proxy.port}`], kafkaClient }
   return {
-    connect: (clientId, options) =>
-      connectReplicationLog({ ...target, clientId, ...(options?.impatient === true ? impatient : patient) }),
+    connect: (clientId, { impatient: gaveUpSoon = false, ...options } = {}) =>
+      connectReplicationLog({ ...target, ...options, clientId, ...(gaveUpSoon ? impatient : patient) }),
     deleteTopic: async (topic) => {
       await using log = await connectReplicationLog({ ...target, clientId: 'deleter', ...patient })
       await log.deleteTopic(topic)

@@ -9,6 +9,8 @@
  * L4  Errors of one partition never hide the records of another.
  */
 
+import type { Fault } from '@blockferry/runtime'
+
 export interface TopicPartition {
   readonly topic: string
   readonly kafkaPartition: number
@@ -87,6 +89,11 @@ export type AssignmentListener = (partitions: readonly TopicPartition[]) => Prom
 
 export interface GroupMembership extends AsyncDisposable {
   readonly memberId: string
+  /**
+   * Resolves with GROUP_MEMBER_FENCED when another member took this one's instance id: it has been told that
+   * nothing is its own any more, and it does not join again. Pends for ever otherwise.
+   */
+  readonly fenced: Promise<Fault>
   leave(): Promise<void>
 }
 

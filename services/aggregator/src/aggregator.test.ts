@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { bigDisk, bigWrite } from '../testing/big-writes.ts'
 import { checkOutput, isDrained } from '../testing/check-output.ts'
 import { modelDisk, ModelApplier, Rig, writeGroup } from '../testing/rig.ts'
+import { readinessOf } from './readiness.ts'
 
 const output = { topic: 'updates', kafkaPartition: 0 }
 const input = { topic: 'writes', kafkaPartition: 0 }
@@ -145,6 +146,29 @@ describe('an aggregator', () => {
     await rig.clock.until(() => disks.every((disk, partition) => isDrained(rig, [disk], partition)))
     expect(members[1]?.aggregator.status.partitions.map(({ state }) => state)).toEqual(['RUNNING', 'RUNNING'])
     await members[1]?.stop()
+  })
+})
+
+describe('two that were given one name', () => {
+  test('take turns: whoever lost it says so, is not ready, and takes it back a minute later', async () => {
+    const rig = new Rig({ groupInstanceId: 'aggregator' })
+    const first = rig.start('one')
+    await rig.clock.pass(200)
+    expect(readinessOf(first.aggregator.status)).toEqual({ ready: true, reasons: [] })
+    const second = rig.start('two')
+    await rig.clock.pass(200)
+    expect(readinessOf(second.aggregator.status)).toEqual({ ready: true, reasons: [] })
+    expect(first.aggregator.status).toMatchObject({ code: 'GROUP_MEMBER_FENCED', partitions: [] })
+    expect(readinessOf(first.aggregator.status).reasons).toEqual([expect.stringContaining('instance id')])
+    expect(rig.log).toContainEqual({ event: 'session-ended', code: 'GROUP_MEMBER_FENCED' })
+    await rig.clock.pass(60_000)
+    expect(first.aggregator.status).toMatchObject({ code: null })
+    expect(second.aggregator.status).toMatchObject({ code: 'GROUP_MEMBER_FENCED', partitions: [] })
+    const vda = modelDisk('vda')
+    await rig.send([writeGroup(vda, 0, 1)])
+    await rig.clock.until(() => isDrained(rig, [vda]))
+    await first.stop()
+    await second.stop()
   })
 })
 

@@ -8,6 +8,11 @@ import { Session } from './session.ts'
 
 /** Longest a stop waits for Kafka before the client is closed under it. */
 const stopMsMax = 2_000
+/**
+ * How long one that lost its name in the group leaves it to the other. Mostly the other is its replacement; two
+ * that were given one name by mistake take turns, and the one that waits says why, at its readiness and in its log.
+ */
+const fencedWaitMs = 60_000
 
 export interface AggregatorStatus {
   readonly partitions: readonly PartitionProgress[]
@@ -114,6 +119,7 @@ class ResumingAggregator implements Aggregator {
     this.#deps.meter.kafkaFailed(code)
     const text = `the Kafka client cannot go on (${code}); a new one resumes from the output`
     this.#deps.logger.error({ event: 'session-ended', err: error }, text)
-    await this.#deps.clock.sleep(this.#backOff.nextDelayMs(), signal)
+    const waitMs = code === 'GROUP_MEMBER_FENCED' ? fencedWaitMs : this.#backOff.nextDelayMs()
+    await this.#deps.clock.sleep(waitMs, signal)
   }
 }

@@ -20,7 +20,7 @@ export const options = defineOptions({
   groupInstanceId: {
     kind: 'string',
     default: null,
-    doc: 'A name that outlives the process: restarted, it has its partitions back at once. One per process.',
+    doc: 'A name that outlives the process: restarted, it has its partitions back at once. Two of one name take turns of a minute, and say so (GROUP_MEMBER_FENCED).',
   },
   topicPartitions: topicPartitionsOption,
   windowMs: {

@@ -70,6 +70,7 @@ export class Session {
       onReady()
       void tasks.spawn((stop) => this.#fetchLoop(stop))
       void tasks.spawn((stop) => this.#timerLoop(stop))
+      void tasks.spawn((stop) => failWhenFenced(membership, stop))
       await tasks.settled()
       await this.#leave(membership)
     } finally {
@@ -210,4 +211,12 @@ export class Session {
       for (const worker of workers) worker.closeDue(nowMs)
     }
   }
+}
+
+/** A member whose name another one took would idle, and look well. */
+async function failWhenFenced(membership: GroupMembership, signal: AbortSignal): Promise<void> {
+  const { promise: stopped, resolve } = Promise.withResolvers<null>()
+  signal.addEventListener('abort', () => resolve(null), { once: true })
+  const fenced = signal.aborted ? null : await Promise.race([membership.fenced, stopped])
+  if (fenced !== null) throw fenced
 }

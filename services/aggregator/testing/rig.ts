@@ -101,6 +101,8 @@ export interface RigOptions {
   readonly partitions?: number
   readonly step?: MemoryStep
   readonly aggregator?: Partial<AggregatorOptions>
+  /** Of every member. */
+  readonly groupInstanceId?: string
   readonly pack?: AggregatorDeps['pack']
 }
 
@@ -129,11 +131,13 @@ export class Rig {
   start(name: string, options: Partial<AggregatorOptions> = {}): Member {
     const meter = new CountingMeter()
     const stop = new AbortController()
+    const { groupInstanceId } = this.#options
+    const named = groupInstanceId === undefined ? {} : { groupInstanceId }
     const aggregator = createAggregator(
       {
         clock: this.clock,
         random: this.#random(),
-        connectLog: async () => this.cluster.connect({ clientId: name }),
+        connectLog: async () => this.cluster.connect({ clientId: name, ...named }),
         pack: this.#options.pack ?? (async (data) => packPayloadSync(data)),
         logger: this.#logger(),
         meter,

@@ -23,6 +23,7 @@ export class KafkaGroupMembership implements GroupMembership {
   readonly #coordinator: GroupCoordinator
   readonly #leaving = new AbortController()
   readonly #firstShare = Promise.withResolvers<void>()
+  readonly #fenced = Promise.withResolvers<Fault>()
   #place: GroupPlace | null = null
   #memberId = ''
   #assigned = 'none'
@@ -38,6 +39,10 @@ export class KafkaGroupMembership implements GroupMembership {
 
   get memberId(): string {
     return this.#memberId
+  }
+
+  get fenced(): Promise<Fault> {
+    return this.#fenced.promise
   }
 
   /** Resolves when the listener took the first share; throws when none came within the control deadline. */
@@ -110,6 +115,7 @@ export class KafkaGroupMembership implements GroupMembership {
     if (lost || fenced || nowMs() - this.#heardAtMs > groupSessionTimeoutMs) this.#deliverNothing()
     const neverJoined = this.#assigned === 'none' && nowMs() - startedMs > controlDeadlineMs
     if (fenced || neverJoined) this.#firstShare.reject(error)
+    if (fenced) this.#fenced.resolve(error)
     return !fenced && !neverJoined
   }
 

@@ -26,6 +26,7 @@ interface Session {
 export class MemoryClient implements ReplicationLog {
   readonly #cluster: MemoryCluster
   readonly #clientId: string
+  readonly #groupInstanceId: string | null
   readonly #unavailableWaitMs: number
   readonly #outstanding = new OnePerPartition()
   readonly #sessions = new Map<string, Session>()
@@ -36,10 +37,15 @@ export class MemoryClient implements ReplicationLog {
 
   constructor(
     cluster: MemoryCluster,
-    options: { readonly clientId: string; readonly unavailableWaitMs: number },
+    options: {
+      readonly clientId: string
+      readonly groupInstanceId: string | null
+      readonly unavailableWaitMs: number
+    },
   ) {
     this.#cluster = cluster
     this.#clientId = options.clientId
+    this.#groupInstanceId = options.groupInstanceId
     this.#unavailableWaitMs = options.unavailableWaitMs
     this.#fetch = new MemoryFetch(cluster, (topic) => this.#checkTopic(topic))
   }
@@ -122,7 +128,8 @@ export class MemoryClient implements ReplicationLog {
     readonly onAssignment: AssignmentListener
   }): Promise<GroupMembership> {
     await this.#enter({ operation: 'joinGroup' })
-    const membership = await this.#cluster.groups.join({ ...options, clientId: this.#clientId })
+    const identity = { clientId: this.#clientId, groupInstanceId: this.#groupInstanceId }
+    const membership = await this.#cluster.groups.join({ ...options, ...identity })
     this.#memberships.add(membership)
     return membership
   }

@@ -69,8 +69,13 @@ export class MemoryCluster {
     this.#unavailableWaitMs = options.unavailableWaitMs ?? unavailableWaitMsDefault
   }
 
-  connect(options: { readonly clientId: string; readonly unavailableWaitMs?: number }): ReplicationLog {
-    const client = new MemoryClient(this, { unavailableWaitMs: this.#unavailableWaitMs, ...options })
+  connect(options: {
+    readonly clientId: string
+    readonly groupInstanceId?: string
+    readonly unavailableWaitMs?: number
+  }): ReplicationLog {
+    const defaults = { unavailableWaitMs: this.#unavailableWaitMs, groupInstanceId: null }
+    const client = new MemoryClient(this, { ...defaults, ...options })
     const clients = this.#clients.get(options.clientId) ?? new Set()
     this.#clients.set(options.clientId, clients.add(client))
     return client

@@ -26,8 +26,8 @@ async function openMemory(): Promise<ConformanceHarness> {
     },
   })
   return {
-    connect: async (clientId, options) =>
-      cluster.connect({ clientId, unavailableWaitMs: options?.impatient === true ? 50 : 30_000 }),
+    connect: async (clientId, { impatient = false, ...options } = {}) =>
+      cluster.connect({ ...options, clientId, unavailableWaitMs: impatient ? 50 : 30_000 }),
     deleteTopic: async (topic) => cluster.deleteTopic(topic),
     killBrokers: async () => cluster.setAvailable(false),
     startBrokers: async () => {

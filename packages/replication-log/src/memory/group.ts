@@ -1,9 +1,13 @@
+import type { Fault } from '@blockferry/runtime'
+import { fault } from '../faults.ts'
 import { assignPartitions } from '../group-assignment.ts'
 import type { AssignmentListener, GroupMembership, TopicPartition } from '../replication-log.ts'
 import type { MemoryCluster } from './cluster.ts'
 
 interface Member {
   readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly fenced: PromiseWithResolvers<Fault>
   readonly topics: readonly string[]
   readonly onAssignment: AssignmentListener
   assigned: string
@@ -24,18 +28,44 @@ export class MemoryGroups {
   async join(options: {
     readonly groupId: string
     readonly clientId: string
+    readonly groupInstanceId: string | null
     readonly topics: readonly string[]
     readonly onAssignment: AssignmentListener
   }): Promise<GroupMembership> {
     this.#membersMade += 1
     const memberId = `${options.clientId}-${String(this.#membersMade).padStart(6, '0')}`
-    const { topics, onAssignment, groupId } = options
-    const member: Member = { memberId, topics, onAssignment, assigned: 'none', delivered: Promise.resolve() }
+    const { topics, onAssignment, groupId, groupInstanceId } = options
+    const fenced = Promise.withResolvers<Fault>()
+    const delivered = Promise.resolve()
+    const member: Member = {
+      memberId,
+      groupInstanceId,
+      topics,
+      onAssignment,
+      fenced,
+      assigned: 'none',
+      delivered,
+    }
+    this.#fence(groupId, groupInstanceId)
     this.#members.set(groupId, [...(this.#members.get(groupId) ?? []), member])
     this.#rebalance(groupId)
     await member.delivered
     const leave = async (): Promise<void> => this.#leave(groupId, member)
-    return { memberId, leave, [Symbol.asyncDispose]: leave }
+    return { memberId, fenced: fenced.promise, leave, [Symbol.asyncDispose]: leave }
+  }
+
+  /** A member that joins under the instance id of another takes its place. */
+  #fence(groupId: string, groupInstanceId: string | null): void {
+    if (groupInstanceId === null) return
+    const members = this.#members.get(groupId) ?? []
+    for (const member of members.filter((other) => other.groupInstanceId === groupInstanceId)) {
+      this.#deliver(member, [])
+      member.fenced.resolve(fault('GROUP_MEMBER_FENCED', `another member is ${groupInstanceId} now`))
+    }
+    this.#members.set(
+      groupId,
+      members.filter((other) => other.groupInstanceId !== groupInstanceId),
+    )
   }
 
   async #leave(groupId: string, member: Member): Promise<void> {

@@ -41,6 +41,21 @@ export function groupClaims(opened: () => ConformanceHarness): void {
       await expect.poll(() => ownedByFirst.now, { timeout: leaveMs }).toEqual([0, 1, 2, 3])
     }, 120_000)
 
+    test('tells a member whose instance id another one took, and gives the other its partitions', async () => {
+      const groupInstanceId = 'aggregator'
+      await using first = await opened().connect('member-1', { groupInstanceId })
+      await using second = await opened().connect('member-2', { groupInstanceId })
+      const topic = freshTopic()
+      const groupId = `group-of-${topic}`
+      await first.ensureTopics([specOf(topic, 2)])
+      const [ownedByFirst, ownedBySecond] = [new Owned(), new Owned()]
+      const membership = await first.joinGroup({ groupId, topics: [topic], onAssignment: ownedByFirst.take })
+      await second.joinGroup({ groupId, topics: [topic], onAssignment: ownedBySecond.take })
+      expect(await membership.fenced).toMatchObject({ code: 'GROUP_MEMBER_FENCED' })
+      expect(ownedByFirst.sets).toEqual([[0, 1], []])
+      await expect.poll(() => ownedBySecond.now, { timeout: settleMs }).toEqual([0, 1])
+    }, 120_000)
+
     test('loses a member at once whose client closes', async () => {
       await using staying = await opened().connect('member-1')
       const closing = await opened().connect('member-2')

@@ -3,7 +3,10 @@ import type { OutgoingRecord, ReplicationLog, TopicPartition, TopicSpec } from '
 /** One cluster under test, and what a test may do to it. */
 export interface ConformanceHarness extends AsyncDisposable {
   /** `impatient`: operations give up on an absent cluster within about a second; else within 30. */
-  connect(clientId: string, options?: { readonly impatient?: boolean }): Promise<ReplicationLog>
+  connect(
+    clientId: string,
+    options?: { readonly impatient?: boolean; readonly groupInstanceId?: string },
+  ): Promise<ReplicationLog>
   deleteTopic(topic: string): Promise<void>
   /** kill -9 of every broker. What was acknowledged survives. */
   killBrokers(): Promise<void>
