@@ -111,6 +111,34 @@ describe('the recovery point index', () => {
 })
 
 describe('the redo journal', () => {
+  test('acknowledges nothing before its fdatasync is over (J1)', async () => {
+    const directory = new MemorySegmentDirectory()
+    const limits = { segmentBytes: 8 * KiB, bytesMax: 1024 * KiB }
+    const { log } = await openMemorySegmentLog({ directory, limits, random: seededRandom(3) })
+    const over = Promise.withResolvers<void>()
+    let begun = false
+    const slow = new Proxy(log, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name, target)
+        if (typeof value !== 'function') return value
+        if (name !== 'sync') return value.bind(target)
+        return async () => {
+          begun = true
+          await over.promise
+          await target.sync()
+        }
+      },
+    })
+    const journal = new Journal(() => Promise.reject(new Error('is not reopened')), slow)
+    let acknowledged = false
+    const appending = journal.append([[Buffer.from('one')]]).then(() => (acknowledged = true))
+    await expect.poll(() => begun).toBe(true)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(acknowledged).toBe(false)
+    over.resolve()
+    await appending
+  })
+
   test('is read through its reopening after a failed fdatasync, and through a reopening that fails (J2)', async () => {
     const directory = new MemorySegmentDirectory()
     const limits = { segmentBytes: 8 * KiB, bytesMax: 1024 * KiB }
