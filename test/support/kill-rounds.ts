@@ -1,10 +1,9 @@
 import {
+  auditHistory,
   compareImages,
   PacedWriter,
-  readCutIds,
   waitFor,
   waitForDrained,
-  auditWrites,
   type LabClient,
   type LabProcessName,
 } from '@blockferry/cli'
@@ -109,11 +108,9 @@ export async function expectWholeHistory(lab: LabClient): Promise<void> {
   const brokers = [lab.ready.sites['site-a']?.kafka ?? '']
   await using log = await connectReplicationLog({ brokers, clientId: 'blockferry-test' })
   for (const disk of lab.ready.disks) {
-    const audit = await auditWrites(log, disk.id)
+    const audit = await auditHistory(lab, { log, diskId: disk.id })
     expect(audit.generations, `generations of ${disk.id}`).toEqual([1])
-    const indexed = await readCutIds(lab, disk.id)
-    const missing = audit.cuts.filter((cut) => !indexed.has(cut.cutId))
-    expect(missing, `recovery points of ${disk.id} missing at the target`).toEqual([])
+    expect(audit.missingCuts, `recovery points of ${disk.id} missing at the target`).toEqual([])
     expect(audit.cuts.length).toBeGreaterThan(0)
   }
 }

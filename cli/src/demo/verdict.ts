@@ -2,8 +2,7 @@ import { connectReplicationLog } from '@blockferry/replication-log'
 import type { LabClient } from '../lab-client/lab-client.ts'
 import { compareImages } from '../verification/compare-images.ts'
 import { readCounter } from '../verification/read-counter.ts'
-import { readCutIds } from '../verification/read-cut-ids.ts'
-import { auditWrites, type StreamAudit } from '../verification/stream-audit.ts'
+import { auditHistory, type HistoryAudit } from '../verification/audit-history.ts'
 import type { Narrator } from './narrator.ts'
 import { megabytes, type StoryResult } from './story.ts'
 
@@ -14,7 +13,7 @@ export async function reachVerdict(lab: LabClient, narrator: Narrator, result: S
   narrator.step('Source and target are compared, region by region')
   await compareDisks(disk, narrator)
   narrator.step('The history is compared: what the source numbered against what the target can open')
-  const audit = await auditHistory(lab, narrator)
+  const audit = await compareHistories(lab, narrator)
   narrator.step('Figures of this run')
   narrator.table(await figures({ lab, result, audit }))
 }
@@ -34,14 +33,13 @@ async function compareDisks(
   narrator.check('thin stayed thin (allocated sizes within 5 %)', Math.abs(ratio - 1) <= 0.05, sizes)
 }
 
-async function auditHistory(lab: LabClient, narrator: Narrator): Promise<StreamAudit> {
+async function compareHistories(lab: LabClient, narrator: Narrator): Promise<HistoryAudit> {
   const kafka = lab.ready.sites['site-a']?.kafka ?? ''
   await using log = await connectReplicationLog({ brokers: [kafka], clientId: 'blockferry-demo' })
-  const audit = await auditWrites(log, 'vda')
-  const indexed = await readCutIds(lab, 'vda')
-  const missing = audit.cuts.filter((cut) => !indexed.has(cut.cutId))
-  const cuts = `${audit.cuts.length} cut at the source, ${indexed.size} in the index at the target`
-  narrator.check('no recovery point is missing', missing.length === 0 && audit.cuts.length > 0, cuts)
+  const audit = await auditHistory(lab, { log, diskId: 'vda' })
+  const cuts = `${audit.cuts.length} cut at the source, ${audit.indexedCuts} in the index at the target`
+  const isWhole = audit.missingCuts.length === 0 && audit.cuts.length > 0
+  narrator.check('no recovery point is missing', isWhole, cuts)
   const generations = audit.generations.join(', ')
   narrator.check(
     'nothing was resynced',
@@ -54,7 +52,7 @@ async function auditHistory(lab: LabClient, narrator: Narrator): Promise<StreamA
 async function figures(facts: {
   lab: LabClient
   result: StoryResult
-  audit: StreamAudit
+  audit: HistoryAudit
 }): Promise<Readonly<Record<string, string>>> {
   const { result, audit } = facts
   const aggregator = facts.lab.url('aggregator')

@@ -1,4 +1,4 @@
-import { auditWrites, readCutIds, waitForDrained } from '@blockferry/cli'
+import { auditHistory, waitForDrained } from '@blockferry/cli'
 import { connectReplicationLog } from '@blockferry/replication-log'
 import { expect } from 'vitest'
 import type { Deployment, ServiceName } from './deployment.ts'
@@ -23,9 +23,8 @@ async function look(deployment: Deployment, service: ServiceName, path: string) 
 export async function expectWholeHistory(deployment: Deployment, diskId: string): Promise<void> {
   const brokers = [`127.0.0.1:${deployment.port('kafka-a')}`]
   await using log = await connectReplicationLog({ brokers, clientId: 'blockferry-test' })
-  const audit = await auditWrites(log, diskId)
+  const audit = await auditHistory(deployment, { log, diskId })
   expect(audit.generations).toEqual([1])
-  const indexed = await readCutIds(deployment, diskId)
-  expect(audit.cuts.filter(({ cutId }) => !indexed.has(cutId))).toEqual([])
+  expect(audit.missingCuts).toEqual([])
   expect(audit.cuts.length).toBeGreaterThan(0)
 }
