@@ -103,7 +103,7 @@ export class DiskModes implements GuestPathOwner {
 
   /** True when a recovery point can be cut (S6). */
   get inStep(): boolean {
-    const stopped = this.#writer?.stopped ?? true
+    const stopped = (this.#writer?.stopped ?? true) || this.#closing.signal.aborted
     return this.record.mode === 'STREAMING' && !stopped && this.failure === null && this.#turning === null
   }
 
@@ -152,9 +152,14 @@ export class DiskModes implements GuestPathOwner {
   /**
    * Resolves once AHEAD is durable and the route follows it (M1), however long that takes. Never rejects. What waits
    * for it, or for the append under way, is refused when 30 s have passed since the first of the two began (G1).
+   * Of a disk that is being closed only the reason is kept, for the last record that `close` writes.
    */
   goAhead(code: string, options: { readonly counts?: boolean } = {}): Promise<void> {
     if (this.#turning !== null) return this.#turning
+    if (this.#closing.signal.aborted) {
+      this.#owedCode ??= code
+      return Promise.resolve()
+    }
     const { clock } = this.#deps.disk
     this.#refusal = Promise.withResolvers<void>()
     const turned = this.#exclusive(() => this.#turnAhead(code, options.counts ?? true))
@@ -352,6 +357,9 @@ export class DiskModes implements GuestPathOwner {
   /** Stops the sync and every retry; resolves once none of them uses device, spool or slots any more. */
   async close(): Promise<void> {
     this.#closing.abort()
+    await this.#syncing
+    await this.#transition
+    // A transition that was under way may have begun a sync, which ends at once, by a transition of its own.
     await this.#syncing
     await this.#transition
   }
