@@ -8,6 +8,7 @@ import { memoryFigures } from './scenarios/delay-and-memory.ts'
 const reportOf = (...figures: Figure[]): Report => ({
   machine: describeMachine(),
   image: imageFill,
+  kafkaClient: 'platformatic',
   figures,
   skipped: [],
 })
@@ -27,6 +28,7 @@ describe('the report', () => {
     const text = renderReport(report)
     expect(text).toContain(process.version)
     expect(text).toContain('512 MiB')
+    expect(text).toContain('Kafka client: platformatic')
     expect(text).toContain('random')
   })
 

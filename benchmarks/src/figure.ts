@@ -26,6 +26,8 @@ export interface ImageFill {
 export interface Report {
   readonly machine: Machine
   readonly image: ImageFill
+  /** Of every service of the lab under load. */
+  readonly kafkaClient: string
   readonly figures: Figure[]
   readonly skipped: Skipped[]
 }
@@ -52,7 +54,7 @@ export function renderReport(report: Report): string {
   const head = ['figure', 'measured', 'held against', 'verdict', 'how']
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   const { bytes, filledWith } = report.image
-  const setting = `Measured on ${machineLine(report.machine)}; disk of ${bytes / MiB} MiB, ${filledWith}.`
+  const setting = `Measured on ${machineLine(report.machine)}; disk of ${bytes / MiB} MiB, ${filledWith}; Kafka client: ${report.kafkaClient}.`
   return [setting, '', line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
@@ -66,4 +68,28 @@ export function median(values: readonly number[]): number {
   const middle = Math.floor(sorted.length / 2)
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** What one load did on two sides, in rounds that alternate: the median of the ratios, and each side's median. */
+export function ratioFigures(measured: {
+  readonly name: string
+  readonly ratio: string
+  readonly rate: string
+  readonly unit: string
+  /** What each side is called. */
+  readonly sides: { readonly ours: string; readonly theirs: string }
+  readonly rounds: readonly { readonly ours: number; readonly theirs: number }[]
+  readonly seconds: number
+  readonly aimMin: number
+}): readonly Figure[] {
+  const { aimMin, name, rate, ratio, rounds, seconds, sides, unit } = measured
+  const ratios = rounds.map(({ ours, theirs }) => ours / theirs)
+  const spread = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`
+  const note = `median of ${rounds.length} alternating runs of ${seconds} s, ${spread}`
+  const medianOf = (side: 'ours' | 'theirs') => median(rounds.map((round) => round[side]))
+  return [
+    { name: `${name}: ${ratio}`, value: median(ratios), unit: '×', aim: { min: aimMin }, note },
+    { name: `${name}: ${rate}, ${sides.ours}`, value: medianOf('ours'), unit },
+    { name: `${name}: ${rate}, ${sides.theirs}`, value: medianOf('theirs'), unit },
+  ]
 }

@@ -7,9 +7,8 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 export interface FioLoad {
-  /** Absolute path of the server's unix socket. */
-  readonly socketPath: string
-  readonly exportName: string
+  /** Of the export: nbd+unix:///NAME?socket=PATH or nbd://HOST:PORT/NAME. */
+  readonly uri: string
   readonly blockBytes: number
   readonly depth: number
   readonly seconds: number
@@ -48,7 +47,7 @@ export async function fioRandomWrites(load: FioLoad): Promise<FioResult> {
   const args = [
     '--name=load',
     '--ioengine=nbd',
-    `--uri=nbd+unix:///${load.exportName}?socket=${load.socketPath}`,
+    `--uri=${load.uri}`,
     '--rw=randwrite',
     `--bs=${load.blockBytes}`,
     `--iodepth=${load.depth}`,

@@ -14,5 +14,5 @@ export async function startNbdkitFile(options: { directory: string; imagePath: s
     options.imagePath,
   ])
   await waitForSocket(socketPath)
-  return { socketPath, exportName: 'vda', [Symbol.asyncDispose]: stop }
+  return { uri: `nbd+unix:///vda?socket=${socketPath}`, [Symbol.asyncDispose]: stop }
 }

@@ -5,8 +5,7 @@ import { waitFor } from '@blockferry/cli'
 
 /** A server that the same fio load is run against. */
 export interface Peer extends AsyncDisposable {
-  readonly socketPath: string
-  readonly exportName: string
+  readonly uri: string
 }
 
 /** Null when the tool is there; else the reason to print. */

@@ -31,7 +31,7 @@ export async function startQemuMirror(options: {
   ])
   await waitForSocket(socketPath)
   await startMirrorJob(monitorPath)
-  return { socketPath, exportName: 'vda', [Symbol.asyncDispose]: stop }
+  return { uri: `nbd+unix:///vda?socket=${socketPath}`, [Symbol.asyncDispose]: stop }
 }
 
 interface QmpMessage {

@@ -17,7 +17,7 @@ export async function measureDelayAndMemory(
   options: { report: Report; seconds: number },
 ): Promise<void> {
   const { report, seconds } = options
-  const load = { socketPath: lab.socketPath, exportName: 'vda', blockBytes: 4096, depth: 16, bytesPerSecond }
+  const load = { uri: lab.uri, blockBytes: 4096, depth: 16, bytesPerSecond }
   const steady = await underMemoryWatch(lab, () =>
     lab.whileConsistent(
       async () => ({

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRandomImage, type BenchLab } from '../bench-lab.ts'
-import { type Figure, median, type Report } from '../figure.ts'
+import { type Figure, median, ratioFigures, type Report } from '../figure.ts'
 import { fioRandomWrites, type FioResult } from '../fio.ts'
 import { startNbdkitFile } from '../peers/nbdkit-file.ts'
 import { missingTool, type Peer } from '../peers/peer.ts'
@@ -80,13 +80,13 @@ async function runPair(
   context: { lab: BenchLab; seconds: number; directory: string },
 ): Promise<{ ours: FioResult; theirs: FioResult }> {
   const { lab, seconds, directory } = context
-  const load = { exportName: 'vda', blockBytes: 4096, depth, seconds }
+  const load = { blockBytes: 4096, depth, seconds }
   await lab.drained(300_000)
-  const ours = await contest.ours(() => fioRandomWrites({ ...load, socketPath: lab.socketPath }))
+  const ours = await contest.ours(() => fioRandomWrites({ ...load, uri: lab.uri }))
   // The peer gets a machine that is as idle as ours found it.
   await lab.whileConsistent(() => lab.drained(300_000))
   await using peer = await contest.startPeer(directory)
-  const theirs = await fioRandomWrites({ ...load, socketPath: peer.socketPath })
+  const theirs = await fioRandomWrites({ ...load, uri: peer.uri })
   return { ours, theirs }
 }
 
@@ -97,18 +97,17 @@ export function contestFigures(contest: {
   seconds: number
 }): readonly Figure[] {
   const { name, pairs, seconds } = contest
-  const ratios = pairs.map((pair) => pair.ours.iops / pair.theirs.iops)
-  const note = `median of ${pairs.length} alternating runs of ${seconds} s, ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`
-  const sides = (what: string, field: 'iops' | 'p50Ms' | 'p99Ms', unit: string): readonly Figure[] =>
+  const rounds = pairs.map(({ ours, theirs }) => ({ ours: ours.iops, theirs: theirs.iops }))
+  const names = { ratio: 'ratio of IOPS', rate: 'rate', sides: { ours: 'ours', theirs: 'peer' } }
+  const latency = (field: 'p50Ms' | 'p99Ms'): readonly Figure[] =>
     (['ours', 'theirs'] as const).map((side) => ({
-      name: `${name}: ${what}, ${side === 'ours' ? 'ours' : 'peer'}`,
+      name: `${name}: ${field === 'p50Ms' ? 'p50' : 'p99'} latency, ${names.sides[side]}`,
       value: median(pairs.map((pair) => pair[side][field])),
-      unit,
+      unit: 'ms',
     }))
   return [
-    { name: `${name}: ratio of IOPS`, value: median(ratios), unit: '×', aim: { min: 1 }, note },
-    ...sides('rate', 'iops', 'IOPS'),
-    ...sides('p50 latency', 'p50Ms', 'ms'),
-    ...sides('p99 latency', 'p99Ms', 'ms'),
+    ...ratioFigures({ ...names, name, unit: 'IOPS', rounds, seconds, aimMin: 1 }),
+    ...latency('p50Ms'),
+    ...latency('p99Ms'),
   ]
 }

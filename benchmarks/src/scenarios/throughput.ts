@@ -3,7 +3,8 @@ import { KiB, MiB } from '@blockferry/runtime'
 import { connectReplicationLog, type ReplicationLog } from '@blockferry/replication-log'
 import type { BenchLab } from '../bench-lab.ts'
 import type { Report } from '../figure.ts'
-import { fioRandomWrites } from '../fio.ts'
+import { fioRandomWrites, type FioLoad, type FioResult } from '../fio.ts'
+import type { WatchedLab } from '../watched-lab.ts'
 
 /**
  * End to end: 64 KiB random writes as fast as the guest is let, until the last one is received. MirrorMaker
@@ -15,20 +16,12 @@ export async function measureThroughput(
   options: { report: Report; seconds: number },
 ): Promise<void> {
   const load = {
-    socketPath: lab.socketPath,
-    exportName: 'vda',
+    uri: lab.uri,
     blockBytes: 64 * KiB,
     depth: 16,
     seconds: options.seconds,
   }
-  await lab.drained(300_000)
-  const startedMs = performance.now()
-  const written = await lab.whileConsistent(async () => {
-    const result = await fioRandomWrites(load)
-    await waitForReceived(lab.client, { deadlineMs: 300_000, everyMs: 20 })
-    return result
-  })
-  const endToEnd = written.bytes / ((performance.now() - startedMs) / 1000)
+  const { written, bytesPerSecond: endToEnd } = await writtenUntilReceived(lab, load)
 
   await lab.drained(300_000)
   const alone = await measureMirrorAlone(lab, load)
@@ -57,9 +50,24 @@ export async function measureThroughput(
   )
 }
 
+/** A load from its first byte until the target has received its last. */
+export async function writtenUntilReceived(
+  lab: WatchedLab,
+  load: FioLoad,
+): Promise<{ readonly written: FioResult; readonly bytesPerSecond: number }> {
+  await lab.drained(300_000)
+  const startedMs = performance.now()
+  const written = await lab.whileConsistent(async () => {
+    const result = await fioRandomWrites(load)
+    await waitForReceived(lab.reader, { deadlineMs: 300_000, everyMs: 20 })
+    return result
+  })
+  return { written, bytesPerSecond: written.bytes / ((performance.now() - startedMs) / 1000) }
+}
+
 async function measureMirrorAlone(
   lab: BenchLab,
-  load: Parameters<typeof fioRandomWrites>[0],
+  load: FioLoad,
 ): Promise<{ bytes: number; bytesPerSecond: number }> {
   const { sites } = lab.client.ready
   await using siteA = await connectReplicationLog({

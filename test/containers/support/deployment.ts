@@ -123,6 +123,13 @@ export class Deployment implements ServiceReader {
     return (await (await this.#container(service)).inspect()).Image
   }
 
+  /** Of each process in a service's container, as this machine's kernel knows it, by its command's name. */
+  async pidsOf(service: ServiceName): Promise<ReadonlyMap<string, number>> {
+    const container = await this.#container(service)
+    const { Processes } = (await container.top({ ps_args: '-eo pid,comm' })) as { Processes: string[][] }
+    return new Map(Processes.map(([pid, command = '']) => [command, Number(pid)]))
+  }
+
   /** What a command in a service's container prints; throws when it fails. */
   async run(service: ServiceName, command: readonly string[]): Promise<string> {
     const client = await getContainerRuntimeClient()
