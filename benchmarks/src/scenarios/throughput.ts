@@ -78,10 +78,12 @@ async function measureMirrorAlone(
     brokers: [sites['site-b']?.kafka ?? ''],
     clientId: 'blockferry-bench',
   })
-  const before = await endOffsets(siteA, 'updates')
   await lab.client.setLink({ up: false })
+  // What was on the link has arrived: a heartbeat counted as gathered and carried before the clock starts would be waited for in vain.
+  await settled(siteB, ['site-a.updates'])
+  const before = await endOffsets(siteA, 'updates')
   const written = await lab.whileConsistent(() => fioRandomWrites(load))
-  await settled(siteA)
+  await settled(siteA, ['writes', 'updates'])
   // Awaited here: the logs above are closed when this function returns.
   return await lab.whileStopped(['applier', 'aggregator', 'tap-agent'], async () => {
     const target = await endOffsets(siteA, 'updates')
@@ -104,9 +106,13 @@ async function measureMirrorAlone(
 const idleRecordsMax = 40
 const idleMs = 3000
 
-/** The aggregator has put everything of the run into `updates`: what still comes is what comes without a load. */
-async function settled(siteA: ReplicationLog): Promise<void> {
-  const recordCount = async () => (await endOffsets(siteA, 'writes')) + (await endOffsets(siteA, 'updates'))
+/** Nothing comes into the topics any more but what comes without a load. */
+async function settled(log: ReplicationLog, topics: readonly string[]): Promise<void> {
+  const recordCount = async () => {
+    let sum = 0n
+    for (const topic of topics) sum += await endOffsets(log, topic)
+    return sum
+  }
   let base = await recordCount()
   let sinceMs = performance.now()
   const quiet = async () => {
@@ -117,7 +123,7 @@ async function settled(siteA: ReplicationLog): Promise<void> {
     }
     return performance.now() - sinceMs > idleMs
   }
-  await waitFor(quiet, { what: 'the source site to settle', deadlineMs: 120_000, everyMs: 500 })
+  await waitFor(quiet, { what: `${topics.join(', ')} to settle`, deadlineMs: 120_000, everyMs: 500 })
 }
 
 async function endOffsets(log: ReplicationLog, topic: string): Promise<bigint> {
