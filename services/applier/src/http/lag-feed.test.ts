@@ -1,8 +1,9 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type WebSocket as ServerSocket } from '@fastify/websocket'
 import { KiB } from '@blockferry/runtime'
-import { createHttpEdge, createLogger, createMetrics } from '@blockferry/runtime/service'
+import { createHttpEdge, createLogger, createMetrics, type HttpEdge } from '@blockferry/runtime/service'
 import type { LagMessage } from '../lag/lag-sample.ts'
 import { TargetWorld } from '../../testing/target-world.ts'
 import { watchApplier } from './applier-metrics.ts'
@@ -27,7 +28,7 @@ async function inSync(...diskIds: readonly string[]): Promise<TargetWorld> {
 
 async function served(
   limits: LagFeedLimits,
-): Promise<{ world: TargetWorld; feed: LagFeed; metrics: () => Promise<string> }> {
+): Promise<{ world: TargetWorld; feed: LagFeed; edge: HttpEdge; metrics: () => Promise<string> }> {
   const world = await inSync('vda', 'vdb')
   const metrics = createMetrics('applier')
   watchApplier(metrics, world.live)
@@ -41,7 +42,18 @@ async function served(
     await world.stop()
     metrics[Symbol.dispose]()
   }
-  return { world, feed, metrics: async () => (await edge.inject('/metrics')).body }
+  return { world, feed, edge, metrics: async () => (await edge.inject('/metrics')).body }
+}
+
+/** A watcher that took its upgrade and says nothing any more, as a suspended laptop does. */
+async function silentWatcher(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  const key = Buffer.alloc(16).toString('base64')
+  const lines = ['GET /v1/lag HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket']
+  socket.write([...lines, 'Sec-WebSocket-Version: 13', `Sec-WebSocket-Key: ${key}`, '', ''].join('\r\n'))
+  await once(socket, 'data')
+  socket.pause()
+  return socket
 }
 
 /** A client of whose reading the test decides. */
@@ -180,4 +192,15 @@ describe('the limits of the feed', () => {
     first.terminate()
     expect(new Viewer().join(feed)).toMatchObject({ closed: [] })
   })
+})
+
+test('a stop waits a second, and no longer, for a watcher that answers nothing', async () => {
+  const { edge, feed } = await served(lagFeedLimits)
+  await edge.listen({ host: '127.0.0.1', port: 0 })
+  const watcher = await silentWatcher((edge.server.address() as AddressInfo).port)
+  const startedMs = performance.now()
+  feed.close()
+  await edge.close()
+  expect(performance.now() - startedMs).toBeLessThan(5_000)
+  watcher.destroy()
 })

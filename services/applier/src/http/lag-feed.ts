@@ -36,6 +36,8 @@ const updateMs = 1_000
 const pingMs = 15_000
 /** A closing handshake that is not answered ends the connection. */
 const closeMsMax = 5_000
+/** The same at the end of the process, which has ten seconds for everything. */
+const stopMsMax = 1_000
 const closeCode = { tryAgainLater: 1013, goingAway: 1001 } as const
 
 interface Client {
@@ -63,6 +65,7 @@ class Feed implements LagFeed {
   readonly #leaving = new Set<WebSocket>()
   readonly #timers: NodeJS.Timeout[]
   readonly #stopListening: () => void
+  #isClosed = false
 
   constructor(applier: Applier, limits: LagFeedLimits) {
     this.#applier = applier
@@ -77,6 +80,7 @@ class Feed implements LagFeed {
   join(socket: WebSocket, filter: LagFilter): void {
     // An error is always followed by close.
     socket.on('error', () => socket.terminate())
+    if (this.#isClosed) return socket.terminate()
     if (this.#clients.size >= this.#limits.clientsMax) {
       this.#applier.volume.stats.lagClientsRefused += 1
       this.#end(socket, 'too many clients')
@@ -96,7 +100,10 @@ class Feed implements LagFeed {
   close(): void {
     for (const timer of this.#timers) clearInterval(timer)
     this.#stopListening()
-    for (const client of this.#clients) client.socket.close(closeCode.goingAway, 'the applier stops')
+    this.#isClosed = true
+    const sockets = [...this.#leaving, ...[...this.#clients].map(({ socket }) => socket)]
+    for (const { socket } of this.#clients) socket.close(closeCode.goingAway, 'the applier stops')
+    setTimeout(() => sockets.forEach((socket) => socket.terminate()), stopMsMax).unref()
   }
 
   #update(): void {

@@ -43,6 +43,8 @@ export class KafkaSession implements AsyncDisposable {
     // What waits for Kafka without a signal of its own must not hold up an orderly stop.
     const close = (): void => void log.close()
     signal.addEventListener('abort', close, { once: true })
+    // The stop may have come while it connected, and tells nobody twice.
+    if (signal.aborted) close()
     try {
       const topics = await log.ensureTopics(deps.topics)
       return new KafkaSession(deps, options, { log, topics })
