@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -32,6 +32,31 @@ function start(...args: ConstructorParameters<typeof ServiceProcess>): ServicePr
 
 function silentAddress(): string {
   return `127.0.0.1:${(silent.address() as AddressInfo).port}`
+}
+
+/** Asks for 32 MiB of an export and reads none of it: a paused machine. Resolves when the first bytes are there. */
+async function leaveRepliesUnread(socketPath: string, exportName: string): Promise<Socket> {
+  const client = connect(socketPath)
+  // Until it reads the whole greeting of 18 bytes it has nothing to say.
+  for (let greeting = 0; greeting < 18; greeting += (client.read() as Buffer | null)?.length ?? 0) {
+    await once(client, 'readable')
+  }
+  const hello = Buffer.alloc(20)
+  // Fixed newstyle, no zeroes; NBD_OPT_EXPORT_NAME.
+  hello.writeUInt32BE(0b11, 0)
+  hello.write('IHAVEOPT', 4, 'latin1')
+  hello.writeUInt32BE(1, 12)
+  hello.writeUInt32BE(exportName.length, 16)
+  client.write(Buffer.concat([hello, Buffer.from(exportName)]))
+  for (let cookie = 0; cookie < 32; cookie += 1) {
+    const read = Buffer.alloc(28)
+    read.writeUInt32BE(0x25_60_95_13, 0)
+    read.writeBigUInt64BE(BigInt(cookie), 8)
+    read.writeUInt32BE(1 << 20, 24)
+    client.write(read)
+  }
+  await once(client, 'readable')
+  return client
 }
 
 function faultNames(line: LogLine): readonly string[] {
@@ -147,6 +172,19 @@ describe('an orderly stop', () => {
       },
     )
   }
+
+  test('of the tap-agent says of every disk that it was closed, although a client reads no reply (T5)', async () => {
+    const state = join(directory, 'unread')
+    const socketPath = join(directory, 'unread.sock')
+    const disks = `id=vda,source=${join(directory, 'unread.raw')},size=64M`
+    const settings = { KAFKA_BROKERS: refusing, STATE_DIRECTORY: state, NBD_SOCKET: socketPath, DISKS: disks }
+    const service = start(mainOf('tap-agent'), { settings })
+    await service.http()
+    const client = await leaveRepliesUnread(socketPath, 'vda')
+    service.child.kill('SIGTERM')
+    expect(await service.status()).toBe(0)
+    client.destroy()
+  })
 
   test('comes of a closed standard input, where that was asked for', async () => {
     const settings = { EXIT_WITH_STDIN: '1' }

@@ -41,6 +41,11 @@ import { type ShipperThread, startShipperThread } from './shipper-thread.ts'
 import type { ShipperThreadData } from './shipper/thread-messages.ts'
 
 const stampFileName = 'stamp'
+/**
+ * How long a stop waits for clients that do not read their replies, or whose requests hang: of the ten seconds that
+ * it has, the disks need the rest to say that they were closed in order.
+ */
+const nbdStopMsMax = 3_000
 
 /** The composition root: state directory, shipper thread, disks, NBD and HTTP. */
 export async function startTapAgent(
@@ -60,7 +65,11 @@ export async function startTapAgent(
   await agent.start()
   const nbd = createNbdServer({
     exports: nbdExportsOf(agent),
-    limits: { connectionsMax: config.nbdConnectionsMax, inFlightBytesMax: config.nbdInFlightBytesMax },
+    limits: {
+      connectionsMax: config.nbdConnectionsMax,
+      inFlightBytesMax: config.nbdInFlightBytesMax,
+      shutdownDeadlineMs: nbdStopMsMax,
+    },
     observer: meter.nbd,
   })
   meter.watchNbd(nbd)

@@ -44,3 +44,25 @@ test('a recovery point asked for at any point of an orderly stop is in the spool
   }
   expect(outcomes).toEqual(new Set(['cut', 'refused']))
 })
+
+test('an orderly stop waits for the flushes of a guest that has gone without their answers', async () => {
+  const over = Promise.withResolvers<void>()
+  let flushes = 0
+  const bench = new DiskBench({
+    seed: 1,
+    wrapDevice: (device) => {
+      const flush = device.flush.bind(device)
+      const isFirst = () => (flushes += 1) === 1
+      return Object.assign(device, { flush: () => (isFirst() ? over.promise.then(flush) : flush()) })
+    },
+  })
+  const disk = await bench.openStreaming()
+  flushes = 0
+  const answers = [disk.path.flush(), disk.path.flush()]
+  const closing = disk.close()
+  await bench.world.run(200)
+  over.resolve()
+  await bench.world.settle(closing, 'an orderly stop')
+  await bench.world.run(50)
+  expect(await Promise.allSettled(answers)).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
+})

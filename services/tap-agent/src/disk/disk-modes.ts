@@ -18,7 +18,7 @@ import type { BlockDevice } from '@blockferry/storage'
 import { fault } from '../error-catalogue.ts'
 import type { ControlRecord } from './control-record.ts'
 import type { ControlStore } from './control-store.ts'
-import type { TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
+import type { AheadReason, TapDiskDeps, TapDiskOptions } from './disk-ports.ts'
 import { runFullSync } from './full-sync.ts'
 import type { GuestPath, GuestPathOwner } from './guest-path.ts'
 import { ServedSource, type StorageFailure } from './served-source.ts'
@@ -56,7 +56,7 @@ export class DiskModes implements GuestPathOwner {
   #refusedCode: string | null = null
   /** Resolves when what waits for AHEAD is refused. */
   #refusal = Promise.withResolvers<void>()
-  #owedCode: string | null = null
+  #owed: AheadReason | null = null
   #transition: Promise<void> = Promise.resolve()
   #turning: Promise<void> | null = null
   #syncAbort = new AbortController()
@@ -97,8 +97,8 @@ export class DiskModes implements GuestPathOwner {
   }
 
   /** Why all is owed although the slots do not say so: the disk was closed first. */
-  get owedCode(): string | null {
-    return this.#owedCode
+  get owed(): AheadReason | null {
+    return this.#owed
   }
 
   /** True when a recovery point can be cut (S6). */
@@ -157,7 +157,7 @@ export class DiskModes implements GuestPathOwner {
   goAhead(code: string, options: { readonly counts?: boolean } = {}): Promise<void> {
     if (this.#turning !== null) return this.#turning
     if (this.#closing.signal.aborted) {
-      this.#owedCode ??= code
+      this.#owed ??= { code, counts: options.counts ?? true }
       return Promise.resolve()
     }
     const { clock } = this.#deps.disk
@@ -185,7 +185,7 @@ export class DiskModes implements GuestPathOwner {
     const consistentAsOfMs = this.#consistentAsOfMs()
     await writer.stop()
     if (!(await this.#remember({ ...this.aheadRecord({ code, counts }), consistentAsOfMs }))) {
-      this.#owedCode = code
+      this.#owed = { code, counts }
       return
     }
     this.#refusedCode = null
@@ -196,7 +196,7 @@ export class DiskModes implements GuestPathOwner {
   }
 
   /** What the slots are to say of a disk that goes AHEAD; nothing new when it is. The spool takes nothing any more. */
-  aheadRecord(ahead: { readonly code: string; readonly counts: boolean }): Partial<ControlRecord> {
+  aheadRecord(ahead: AheadReason): Partial<ControlRecord> {
     const writer = this.#writer
     if (this.record.mode === 'AHEAD' || writer === null) return {}
     return {

@@ -115,6 +115,13 @@ export interface ResyncRequest {
   readonly unreadableThroughLsn?: Lsn
 }
 
+/** Why everything is owed. */
+export interface AheadReason {
+  readonly code: string
+  /** Whether it counts against converging (T7). */
+  readonly counts: boolean
+}
+
 /** What the shipper reports of a disk. */
 export interface ShippedReport {
   readonly position: Position

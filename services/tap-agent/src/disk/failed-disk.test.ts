@@ -138,3 +138,32 @@ test('storage that opens again but still cannot flush is not back (T7)', async (
   expect(disk.status().position?.generation).toBe(2)
   expect(await bench.replay()).toEqual(bench.source())
 })
+
+test.each(['the same file', 'another file'])(
+  'an orderly stop while a storage that failed closes slowly leaves nothing open, with %s in its place',
+  async (place) => {
+    const over = Promise.withResolvers<void>()
+    let broken = false
+    const bench = new DiskBench({
+      seed: 3,
+      wrapDevice: (device) => {
+        const isSlow = !broken
+        const close = device.close.bind(device)
+        const slow = Object.assign(device, { close: () => over.promise.then(close) })
+        return isSlow ? failing(slow, () => (broken ? { code: 'EIO' } : null)) : device
+      },
+    })
+    const disk = await bench.openStreaming()
+    broken = true
+    await expect(bench.world.settle(disk.path.flush())).rejects.toThrow('EIO')
+    if (place === 'another file') bench.replaceSource(bench.options.sizeBytes)
+    await bench.world.settle(bench.world.clock(bench.life).sleep(1_500))
+    const closing = disk.close()
+    await bench.world.run(200)
+    over.resolve()
+    await bench.world.settle(closing)
+    await bench.world.run(200)
+    expect(bench.stillOpen).toEqual([])
+    expect((await bench.durableRecord()).cleanShutdown).toBe(false)
+  },
+)

@@ -60,7 +60,7 @@ export class GuestPath {
     this.#owner = deps.owner
   }
 
-  /** Changes under way, parked ones included. */
+  /** Changes under way, parked ones included, and flushes. */
   get inFlight(): number {
     return this.#inFlight
   }
@@ -104,15 +104,18 @@ export class GuestPath {
 
   /** Everything answered before the call is on the device durably after it (T1). */
   async flush(): Promise<void> {
+    this.#inFlight += 1
     try {
       await this.#flushGate.flush()
     } catch (error) {
       await this.#owner.storageFailed(error)
       throw error
+    } finally {
+      this.#oneLess()
     }
   }
 
-  /** Resolves when no change is under way. */
+  /** Resolves when no change and no flush is under way. */
   async idle(): Promise<void> {
     if (this.#inFlight === 0) return
     await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
@@ -206,9 +209,13 @@ export class GuestPath {
   }
 
   #answer(operation: GuestOperation, outcome: Outcome): void {
-    this.#inFlight -= 1
     if (outcome === 'done') operation.resolve()
     else operation.reject(outcome.error)
+    this.#oneLess()
+  }
+
+  #oneLess(): void {
+    this.#inFlight -= 1
     if (this.#inFlight > 0) return
     const waiters = this.#idleWaiters
     this.#idleWaiters = []

@@ -63,6 +63,7 @@ export class ServedSource {
       retryMsMin: 2 * reopenMsMin,
       retryMsMax: reopenMsMax,
       onError: (error) => {
+        if (signal.aborted && error === signal.reason) return
         onTrouble(error)
         this.#showCode(codeOf(error))
       },
@@ -73,11 +74,15 @@ export class ServedSource {
 
   /** Another file in the source's place is owed whole, as everything is in AHEAD; it is remembered as the one served. */
   async #openAgain(path: GuestPath): Promise<void> {
-    const { control, disk } = this.#deps
+    const { control, disk, signal } = this.#deps
     path.setDevice(null)
     await this.#device.close()
+    // A stop does not wait for a close that hangs, nor for what opens slowly: whatever comes after it is too late.
+    signal.throwIfAborted()
     const known = control.current.source
     const { device, isReplaced, source } = await openSource(disk.openDevice, { known, mayCreate: false })
+    if (signal.aborted) await device.close()
+    signal.throwIfAborted()
     this.#device = device
     if (isReplaced) await control.update({ source, aheadCode: 'SOURCE_REPLACED' })
     path.setDevice(device)

@@ -332,12 +332,13 @@ export class TapDisk {
     await this.path.idle()
     await this.#modes.close()
     await this.#modes.writer?.idle()
-    const lostCode = (await this.#makeDurable()) ?? this.#modes.owedCode
-    const owed = lostCode === null ? {} : this.#modes.aheadRecord({ code: lostCode, counts: true })
+    const lostCode = await this.#makeDurable()
+    const reason = lostCode === null ? this.#modes.owed : { code: lostCode, counts: true }
+    const owed = reason === null ? {} : this.#modes.aheadRecord(reason)
     const { shipped } = this.#keeper
     const record = {
       ...owed,
-      cleanShutdown: lostCode === null,
+      cleanShutdown: reason === null,
       durableThroughLsn: log.durableThrough,
       shipped,
     }
