@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ServiceReader } from '@blockferry/cli'
 import { waitFor } from '@blockferry/cli'
@@ -123,11 +124,13 @@ export class Deployment implements ServiceReader {
     return (await (await this.#container(service)).inspect()).Image
   }
 
-  /** Of each process in a service's container, as this machine's kernel knows it, by its command's name. */
+  /** Of each process in a service's container, as this machine's kernel knows it, by its program's name. */
   async pidsOf(service: ServiceName): Promise<ReadonlyMap<string, number>> {
     const container = await this.#container(service)
-    const { Processes } = (await container.top({ ps_args: '-eo pid,comm' })) as { Processes: string[][] }
-    return new Map(Processes.map(([pid, command = '']) => [command, Number(pid)]))
+    const { Processes } = (await container.top({ ps_args: '-eo pid,args' })) as { Processes: string[][] }
+    return new Map(
+      Processes.map(([pid, command = '']) => [basename(command.split(' ')[0] ?? ''), Number(pid)]),
+    )
   }
 
   /** What a command in a service's container prints; throws when it fails. */
