@@ -1,3 +1,4 @@
+import { aborted } from '@blockferry/runtime'
 import { systemClock, systemRandom } from '@blockferry/runtime/service'
 import type { Command } from 'commander'
 import { exitStatus } from '../exit-status.ts'
@@ -63,13 +64,6 @@ function stopSignal(): AbortSignal {
     })
   }
   return stop.signal
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  signal.addEventListener('abort', () => resolve(), { once: true })
-  await promise
 }
 
 function readyText(ready: LabReady): string {

@@ -1,5 +1,5 @@
 import type { Clock } from '@blockferry/runtime'
-import { KiB } from '@blockferry/runtime'
+import { aborted, KiB } from '@blockferry/runtime'
 
 /** What `PUT /v1/link` sets. */
 export interface LinkSettings {
@@ -77,10 +77,3 @@ export class Link {
 
 /** forward: from MirrorMaker to Kafka A. backward: the answers. */
 export type Direction = 'forward' | 'backward'
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  signal.addEventListener('abort', () => resolve(), { once: true })
-  await promise
-}

@@ -4,7 +4,7 @@ import type {
   ReplicationLog,
   TopicPartition,
 } from '@blockferry/replication-log'
-import { codeOf } from '@blockferry/runtime'
+import { aborted, codeOf } from '@blockferry/runtime'
 import { BackOff } from './back-off.ts'
 import type { FoldingBudget } from './folding-budget.ts'
 import { isPassing } from './kafka-trouble.ts'
@@ -215,8 +215,6 @@ export class Session {
 
 /** A member whose name another one took would idle, and look well. */
 async function failWhenFenced(membership: GroupMembership, signal: AbortSignal): Promise<void> {
-  const { promise: stopped, resolve } = Promise.withResolvers<null>()
-  signal.addEventListener('abort', () => resolve(null), { once: true })
-  const fenced = signal.aborted ? null : await Promise.race([membership.fenced, stopped])
-  if (fenced !== null) throw fenced
+  const fenced = await Promise.race([membership.fenced, aborted(signal)])
+  if (fenced !== undefined) throw fenced
 }

@@ -8,6 +8,7 @@
  *
  * The process always ends through here, so its exit status always says why.
  */
+import { aborted } from '../aborted.ts'
 import { catalogue } from '../error-catalogue.ts'
 import { faultsOf } from '../errors.ts'
 import { ConfigFault, HelpRequested } from './config-fault.ts'
@@ -109,13 +110,6 @@ function stopOnClosedInput(logger: Logger, stop: AbortController): void {
   process.stdin.on('end', parentGone)
   process.stdin.on('error', parentGone)
   process.stdin.resume()
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  signal.addEventListener('abort', () => resolve(), { once: true })
-  await promise
 }
 
 /** Also bounds a start that does not heed the signal. */

@@ -1,4 +1,4 @@
-import { AssertionError, type Clock, codeOf } from '@blockferry/runtime'
+import { aborted, AssertionError, type Clock, codeOf } from '@blockferry/runtime'
 import type { ReplicationLog, TopicDescription, TopicSpec } from '@blockferry/replication-log'
 import type { ApplierOptions } from '../options.ts'
 import type { ApplierDeps } from '../ports.ts'
@@ -81,10 +81,7 @@ export class KafkaSession implements AsyncDisposable {
 
   /** Closes the client as soon as the signal aborts: that ends what waits in it. */
   async closeAtEnd(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    await promise
+    await aborted(signal)
     await this.log.close()
   }
 
