@@ -83,7 +83,7 @@ class Feed implements LagFeed {
     if (this.#isClosed) return socket.terminate()
     if (this.#clients.size >= this.#limits.clientsMax) {
       this.#applier.volume.stats.lagClientsRefused += 1
-      this.#end(socket, 'too many clients')
+      this.#end(socket, closeCode.tryAgainLater, 'too many clients')
       return
     }
     const client: Client = { socket, filter, alive: true }
@@ -101,9 +101,8 @@ class Feed implements LagFeed {
     for (const timer of this.#timers) clearInterval(timer)
     this.#stopListening()
     this.#isClosed = true
-    const sockets = [...this.#leaving, ...[...this.#clients].map(({ socket }) => socket)]
-    for (const { socket } of this.#clients) socket.close(closeCode.goingAway, 'the applier stops')
-    setTimeout(() => sockets.forEach((socket) => socket.terminate()), stopMsMax).unref()
+    for (const { socket } of this.#clients) this.#end(socket, closeCode.goingAway, 'the applier stops')
+    setTimeout(() => this.#leaving.forEach((socket) => socket.terminate()), stopMsMax).unref()
   }
 
   #update(): void {
@@ -153,13 +152,13 @@ class Feed implements LagFeed {
   #drop(client: Client): void {
     this.#applier.volume.stats.lagClientsDropped += 1
     this.#leave(client)
-    this.#end(client.socket, 'reads too slowly')
+    this.#end(client.socket, closeCode.tryAgainLater, 'reads too slowly')
   }
 
-  #end(socket: WebSocket, reason: string): void {
+  #end(socket: WebSocket, code: number, reason: string): void {
     this.#leaving.add(socket)
     socket.on('close', () => this.#leaving.delete(socket))
-    socket.close(closeCode.tryAgainLater, reason)
+    socket.close(code, reason)
     setTimeout(() => socket.terminate(), closeMsMax).unref()
   }
 
