@@ -5,7 +5,8 @@ import { requireDocker, requireTool, describeWith } from '../support/requirement
 import { runTool } from '../support/run-tool.ts'
 import { CleanUp } from './support/clean-up.ts'
 import { Deployment, type ServiceName, services } from './support/deployment.ts'
-import { expectEqualImages, expectWholeHistory } from './support/expectations.ts'
+import { expectWholeHistory } from '../support/whole-history.ts'
+import { expectEqualImages } from './support/expectations.ts'
 import { Guest } from './support/guest.ts'
 import { buildImages } from './support/images.ts'
 import { runName } from './support/run-name.ts'
@@ -34,6 +35,12 @@ describeWith(
     }, 1_500_000)
 
     afterAll(() => cleanUp[Symbol.asyncDispose](), 120_000)
+
+    const expectHistory = () =>
+      expectWholeHistory(deployment, {
+        kafkaA: `127.0.0.1:${deployment.port('kafka-a')}`,
+        diskIds: [disk],
+      })
 
     const claim = (title: string, body: () => Promise<void>): void => {
       test(title, { timeout: 600_000 }, async () => {
@@ -95,7 +102,7 @@ describeWith(
         await deployment.setLink({ up: true })
         await guest.end()
         await expectEqualImages(deployment, disk)
-        await expectWholeHistory(deployment, disk)
+        await expectHistory()
       },
     )
 
@@ -110,7 +117,7 @@ describeWith(
           await guest.wrote(200)
           await guest.end()
           await expectEqualImages(deployment, disk)
-          await expectWholeHistory(deployment, disk)
+          await expectHistory()
         },
       )
     }
@@ -126,7 +133,7 @@ describeWith(
       await stopInOrder(['tap-agent', 'aggregator', 'kafka-a'])
       await startInOrder(['kafka-a', 'aggregator', 'tap-agent'])
       await expectEqualImages(deployment, disk)
-      await expectWholeHistory(deployment, disk)
+      await expectHistory()
     })
 
     claim('each service is upgraded to a newer image under load, and nothing is resynced', async () => {
@@ -141,7 +148,7 @@ describeWith(
       }
       await guest.end()
       await expectEqualImages(deployment, disk)
-      await expectWholeHistory(deployment, disk)
+      await expectHistory()
     })
 
     async function stopInOrder(names: readonly ServiceName[]): Promise<void> {

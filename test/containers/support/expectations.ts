@@ -1,5 +1,4 @@
-import { auditHistory, waitForDrained } from '@blockferry/cli'
-import { connectReplicationLog } from '@blockferry/replication-log'
+import { waitForDrained } from '@blockferry/cli'
 import { expect } from 'vitest'
 import type { Deployment, ServiceName } from './deployment.ts'
 
@@ -17,14 +16,4 @@ async function look(deployment: Deployment, service: ServiceName, path: string) 
   const sum = await deployment.run(service, ['sha256sum', path])
   const blocks = await deployment.run(service, ['stat', '--format=%b', path])
   return { sha256: sum.split(' ')[0], blocks: Number(blocks) }
-}
-
-/** One generation: nothing was resynced. Every cut of the stream is in the target's index: none is missing. */
-export async function expectWholeHistory(deployment: Deployment, diskId: string): Promise<void> {
-  const brokers = [`127.0.0.1:${deployment.port('kafka-a')}`]
-  await using log = await connectReplicationLog({ brokers, clientId: 'blockferry-test' })
-  const audit = await auditHistory(deployment, { log, diskId })
-  expect(audit.generations).toEqual([1])
-  expect(audit.missingCuts).toEqual([])
-  expect(audit.cuts.length).toBeGreaterThan(0)
 }
