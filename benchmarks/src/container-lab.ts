@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { waitFor } from '@blockferry/cli'
 import { CleanUp } from '../../test/containers/support/clean-up.ts'
 import { Deployment, services } from '../../test/containers/support/deployment.ts'
 import { buildImages } from '../../test/containers/support/images.ts'
@@ -48,10 +47,6 @@ export class ContainerLab extends WatchedLab implements AsyncDisposable {
     } finally {
       await rm(directory, { recursive: true, force: true })
     }
-    await waitFor(async () => (await this.sample()).state === 'CONSISTENT', {
-      what: 'the target in its container to be CONSISTENT',
-      deadlineMs: 300_000,
-    })
     await this.drained(300_000)
   }
 

@@ -64,9 +64,8 @@ export async function measureContainers(options: {
   report.figures.push(...memoryFigures(sampler, Object.keys(pids)))
 }
 
-/** Drained before, so that it measures itself; and after, so that the other side does not measure its rest. */
+/** Both sides start drained, and each is again when its turn is over: the other does not measure its rest. */
 async function runAlone(load: Load, side: Side): Promise<number> {
-  await side.lab.drained(300_000)
   const rate = await load.run(side)
   await side.lab.drained(300_000)
   return rate
